@@ -621,6 +621,7 @@ def check_contents(session: nox.Session, sdist: Path, wheel: Path, from_tree: Pa
     for root in ("src", "_async_src"):
         files = (path for path in Path(root).rglob("*") if path.suffix in (".py", ".sql", ".tmpl"))
         wanted |= {path.relative_to(root).as_posix() for path in files}
+    wanted |= {f"messagedb/cli/_error_pages/{path.name}" for path in Path("docs/errors").iterdir()}
     if missing := wanted - made.keys():
         session.error(f"the wheel lacks {sorted(missing)}")
     if missing := set(tracked.stdout.split()) - in_sdist:

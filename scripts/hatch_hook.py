@@ -1,4 +1,4 @@
-"""Build hook: generate the sync variant of the package before a wheel or an editable install."""
+"""Build hook of wheels and editable installs: the sync variant, and the pages about errors."""
 
 from __future__ import annotations
 
@@ -18,3 +18,5 @@ class MakeSyncHook(BuildHookInterface[Any]):
         import make_sync
 
         make_sync.make_package(Path(self.root))
+        if version == "standard":  # an editable install has the tree, with the pages in docs
+            build_data["force_include"]["docs/errors"] = "messagedb/cli/_error_pages"

@@ -29,6 +29,8 @@ def check_cli(wanted: bool) -> None:
     if wanted:
         check(done.returncode == 0, f"messagedb version: {done.stderr}")
         check('"messagedb"' in done.stdout, "messagedb version names messagedb")
+        page = command("explain", "ServerError").stdout
+        check("What to do" in page, "messagedb explain has the pages about errors")
     else:
         check(done.returncode == 1, "without its extra the command ends with 1")
         check("pip install 'messagedb[cli]'" in done.stderr, "it says what to install")

@@ -216,6 +216,7 @@ def _files() -> Iterator[Attack]:
 
 LOCAL = {
     "url": "names a server",
+    "explain name": "looked up in a list; it reaches no SQL",
     "export file": "a path on this machine",
     "import file": "a path on this machine",
     "new name": "a package on this machine: tests/cli/test_new.py passes hostile ones",

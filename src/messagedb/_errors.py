@@ -52,8 +52,7 @@ class MessageDBError(Exception):
 
         It is relative to the site, such as ``errors/ServerError.html``, while that has no address.
         """
-        ours = (cls for cls in type(self).__mro__ if cls.__module__.partition(".")[0] == _PACKAGE)
-        return f"{DOCS_URL}errors/{next(ours).__name__}.html"
+        return f"{DOCS_URL}errors/{_find_documented_class(self).__name__}.html"
 
     if not TYPE_CHECKING:
 
@@ -63,11 +62,23 @@ class MessageDBError(Exception):
 
             Computed when they are first read, so that raising takes no longer.
             """
-            return [f"docs: {self.docs_url}"]
+            return [name_page(self)]
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pickle by state: the constructors take values, not the string that they format."""
         return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+def name_page(error: MessageDBError) -> str:
+    """Return how to get to the page of an error: its address, or a command while it has none."""
+    if DOCS_URL:
+        return f"docs: {error.docs_url}"
+    return f"help: messagedb explain {_find_documented_class(error).__name__}"
+
+
+def _find_documented_class(error: MessageDBError) -> type:
+    ours = (cls for cls in type(error).__mro__ if cls.__module__.partition(".")[0] == _PACKAGE)
+    return next(ours)
 
 
 def _rebuild(cls: type[MessageDBError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:

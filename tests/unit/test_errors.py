@@ -12,7 +12,7 @@ from typing import assert_type
 import pytest
 
 import messagedb
-from messagedb import errors
+from messagedb import _errors, errors
 from messagedb._messages.message import NewMessage
 
 MESSAGE = NewMessage("A", {"n": 1})
@@ -107,19 +107,24 @@ def test_an_http_status_is_that_of_the_class_also_of_users_subclasses() -> None:
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-def test_a_traceback_ends_with_the_address_of_the_errors_page(
-    error: errors.MessageDBError,
+def test_a_traceback_ends_with_the_way_to_the_errors_page(
+    error: errors.MessageDBError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = f"errors/{type(error).__name__}.html"
-    assert error.docs_url.endswith(address)
-    assert address not in str(error)
+    monkeypatch.setattr(_errors, "DOCS_URL", "")
+    name = type(error).__name__
+    assert error.docs_url.endswith(f"errors/{name}.html")
+    note = f"help: messagedb explain {name}\n"
+    assert "messagedb explain" not in str(error)
     for each in (copy.copy(error), pickle.loads(pickle.dumps(error))):
-        assert traceback.format_exception(each)[-1] == f"docs: {error.docs_url}\n"
+        assert traceback.format_exception(each)[-1] == note
         each.add_note("at order 7")
         again = pickle.loads(pickle.dumps(each))
         lines = traceback.format_exception(each)
-        assert lines[-2:] == [f"docs: {error.docs_url}\n", "at order 7\n"]
+        assert lines[-2:] == [note, "at order 7\n"]
         assert traceback.format_exception(again)[-2:] == lines[-2:]
+    monkeypatch.setattr(_errors, "DOCS_URL", "https://docs.example/")
+    address = f"docs: https://docs.example/errors/{name}.html\n"
+    assert traceback.format_exception(copy.copy(error))[-1] == address
 
 
 def test_an_error_that_is_not_shown_has_no_note_yet() -> None:
@@ -132,6 +137,7 @@ def test_a_users_subclass_has_the_page_of_its_base() -> None:
         pass
 
     assert FullError("full").docs_url.endswith("errors/PoolTimeoutError.html")
+    assert "PoolTimeoutError" in _errors.name_page(FullError("full"))
 
 
 def test_503_is_said_only_where_nothing_is_stored() -> None:

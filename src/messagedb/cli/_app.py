@@ -11,6 +11,7 @@ from messagedb import __version__
 from . import (
     _consumer_commands,
     _demo_command,
+    _explain_command,
     _export_import_commands,
     _message_commands,
     _new_command,
@@ -100,5 +101,6 @@ for _commands in (
     _ui_command,
     _new_command,
     _demo_command,
+    _explain_command,
 ):
     _commands.add_to(app)

@@ -19,6 +19,7 @@ from psycopg import errors
 from typer.core import TyperGroup
 
 from messagedb import HandlerError, MessageDBError, StoreUnavailableError
+from messagedb._errors import name_page
 
 from ._cells import escape_controls
 from ._help import PANELS
@@ -80,9 +81,9 @@ class Group(TyperGroup):
         except psycopg.Error as error:  # from a command's own query
             raise exit_error(describe_server_error(error)) from None
         except StoreUnavailableError as error:
-            raise exit_error(str(error), ExitCode.UNAVAILABLE, docs=error.docs_url) from None
+            raise exit_error(str(error), ExitCode.UNAVAILABLE, page=name_page(error)) from None
         except MessageDBError as error:
-            raise exit_error(str(error), ExitCode.REFUSED, docs=error.docs_url) from None
+            raise exit_error(str(error), ExitCode.REFUSED, page=name_page(error)) from None
 
 
 @contextmanager
@@ -162,19 +163,17 @@ def hoist_global_options(arguments: list[str]) -> list[str]:
     return first + rest
 
 
-def exit_error(
-    text: str, code: ExitCode = ExitCode.REFUSED, *, docs: str | None = None
-) -> typer.Exit:
+def exit_error(text: str, code: ExitCode = ExitCode.REFUSED, *, page: str = "") -> typer.Exit:
     """Write one line to standard error, and return the exception that ends the command.
 
-    The line ends with the address of the error's page, if there is one.
+    The line ends with the way to the error's page, if there is one.
 
     Example::
 
-        raise fail("there is no message with this id")
+        raise exit_error("there is no message with this id")
     """
     line = escape_controls(" ".join(text.split()))
-    end = "" if docs is None else f" [docs: {docs}]"
+    end = f" [{page}]" if page else ""
     print(f"messagedb: {line}{end}", file=sys.stderr)
     return typer.Exit(code)
 

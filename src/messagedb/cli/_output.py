@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
@@ -47,6 +47,8 @@ class Output:
 
     def __init__(self, format: Format | None) -> None:
         self.console = _make_console()
+        self.is_chosen: Final = format is not None
+        """True if the user has chosen the format."""
         if format is None and not sys.stdout.isatty():
             format = Format.JSON
         self._format = format
