@@ -21,6 +21,7 @@ from messagedb import (
     MessageDBError,
     NewMessage,
     RetryPolicy,
+    schema,
 )
 from messagedb._ui.nodes import NodeReader
 from messagedb.ui import create_app
@@ -56,6 +57,7 @@ async def visitor(proxied: AsyncClient, browse: Browse) -> httpx2.AsyncClient:
 
 
 WORKING = [
+    "/",
     "/categories",
     "/category",
     "/consumer",
@@ -68,7 +70,7 @@ WORKING = [
     "/partitions",
     "/stream",
 ]
-REFUSED = ["/", "/health"]
+REFUSED = ["/health"]
 FAILED = "<i>this one</i> fails"
 
 
@@ -153,6 +155,27 @@ async def check_links(visitor: httpx2.AsyncClient, category: str, id: str) -> No
     for params in ({"at": "1"}, {"id": str(uuid4())}, {"at": "1", "in": f"{category}none"}):
         page = await visitor.get("/message", params=params)
         assert page.status_code == (400 if params == {"at": "1"} else 404)
+
+
+async def test_the_overview_is_that_of_all_nodes_without_the_copies_of_moves(
+    nodes: SeveralNodes, proxied: AsyncClient, browse: Browse, category: str
+) -> None:
+    (first, second) = [nodes.name_category(category + node, node) for node in nodes.names]
+    for name, count in ((first, 60), (second, 80)):
+        await proxied.write_messages(f"{name}-1", [NewMessage("Noted") for _ in range(count)])
+    await schema.move_proxy_category_async(
+        nodes.admin_url(), category=second, target=nodes.names[0]
+    )
+    assert len(nodes.count(f"{second}-1")) == 2
+    visible = sum(sum(each.values()) for each in nodes.count_messages().values()) - 80
+    visitor = await sign_in(browse(create_app(proxied, token=TOKEN)))
+    page = await visitor.get("/")
+    assert page.status_code == 200
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.text))
+    assert f"Messages {visible} counted" in text
+    assert "Nodes 2 each with" in text
+    assert re.search(rf"{second} 80 .*{first} 60 ", text)
+    assert text.count(second) == 1
 
 
 async def test_names_too_long_for_an_address_are_found_by_a_position_of_their_category(

@@ -9,6 +9,16 @@ SELECT found FROM messagedb.proxy_read_rows($1::varchar, $2::varchar, $3::boolea
 """
 """The rows of a query on the node of a stream or category, each as a JSON array."""
 
+ROWS_ON_NODE: Final = b"""
+SELECT found FROM messagedb.proxy_read_rows_on($1::int, $2::varchar, $3::boolean) AS found
+"""
+"""The rows of a query on the node with a number."""
+
+LIST_NODES: Final = b"""
+SELECT node::bigint FROM messagedb.proxy_nodes ORDER BY node
+"""
+"""The numbers of the nodes."""
+
 ROWS_OF_ALL_NODES: Final = b"""
 SELECT found FROM messagedb.proxy_read_rows_of_all($1::varchar, $2::boolean) AS found
 """

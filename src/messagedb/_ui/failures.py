@@ -21,7 +21,7 @@ NO_ANSWER: Final = "The store does not answer."
 RELOAD: Final = "The page works again when the store does: reload it."
 
 ELSEWHERE: Final = (
-    "All pages but the overview and the one of health work here: categories, streams, messages, "
+    "All pages but the one of health work here: the overview, categories, streams, messages, "
     "consumers, partitions, parked messages, and metrics. So do `messagedb doctor`, which looks at "
     "the nodes, too, and `messagedb proxy status`, which names the nodes: this page is there if "
     "you open the UI on one of them."

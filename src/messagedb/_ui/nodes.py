@@ -14,7 +14,7 @@ from _messagedb_async.operations.internals import read_rows
 from _messagedb_async.transactions.transaction import AsyncTransaction
 
 from .._operations.requests import ReadRequest
-from .._sql.nodes import ROWS_OF_ALL_NODES, ROWS_OF_NODE
+from .._sql.nodes import LIST_NODES, ROWS_OF_ALL_NODES, ROWS_OF_NODE, ROWS_ON_NODE
 from .._sql.statements import Statement
 from .failures import PageError
 
@@ -24,24 +24,30 @@ if TYPE_CHECKING:
 SCHEMA: Final = "message_store"
 """The schema of Message DB on each node, whatever that of the proxying database."""
 
+VISIBLE: Final = sql.SQL(
+    "split_part(split_part(stream_name, '-', 1), ':', 1) <> ALL (ARRAY("
+    "SELECT category FROM messagedb.node_categories WHERE state <> 'closed'))"
+)
+"""The condition of messages that are not the copies which moves make and leave."""
+
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
 
 
 class NodeReader:
-    """Runs the queries of a page on the node that has a category, each as one call.
+    """Runs the queries of a page on one node, each as one call.
 
     There is no snapshot over several of them, and nothing is locked. A query runs in a transaction
     that only reads.
 
     Args:
         client: of the proxying database.
-        name: the category, or one of its streams.
+        place: the category, or one of its streams, whose node is asked; or the number of the node.
         time_limit: seconds of each query.
     """
 
-    def __init__(self, client: AsyncClient, name: str, time_limit: float) -> None:
+    def __init__(self, client: AsyncClient, place: str | int, time_limit: float) -> None:
         self.client = client
-        self.name = name
+        self.place = place
         self.time_limit = time_limit
 
     async def fetch(
@@ -59,7 +65,8 @@ class NodeReader:
             StoreUnavailableError: the node cannot be reached; the text names it.
         """
         text = fill(query.as_string(None), parameters)
-        call = Statement(ROWS_OF_NODE, (self.name, text, str(nested_loops)))
+        statement = ROWS_ON_NODE if isinstance(self.place, int) else ROWS_OF_NODE
+        call = Statement(statement, (self.place, text, str(nested_loops)))
         return await _read(self.client, call, self.time_limit)
 
 
@@ -92,6 +99,13 @@ def check_place(name: str) -> str:
             "Look for the stream, the category, or the id of the message.",
         )
     return name
+
+
+async def list_nodes(client: AsyncClient, time_limit: float) -> list[NodeReader]:
+    """Return a reader for each node, in the order of their numbers."""
+    call = Statement(LIST_NODES, ())
+    rows = await read_rows(client, ReadRequest(call, call))
+    return [NodeReader(client, number, time_limit) for (number,) in rows]
 
 
 async def find_streams(client: AsyncClient, id: str, time_limit: float) -> list[str]:

@@ -11,13 +11,13 @@ from psycopg import sql
 from _messagedb_async.operations.internals import get_server, get_session_config
 
 from .failures import ELSEWHERE, NO_ANSWER, RELOAD, PageError
-from .nodes import SCHEMA, NodeReader, Reader, check_place, find_streams
+from .nodes import SCHEMA, NodeReader, Reader, check_place, find_streams, list_nodes
 from .rendering.templates import load_templates
 from .security.signing import Signer
 from .shared_answers import SharedAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
     from uuid import UUID
 
     from _messagedb_async.client import AsyncClient
@@ -105,6 +105,19 @@ class Site:
                 sql.SQL("SET LOCAL statement_timeout = {}; SET LOCAL jit = off").format(limit)
             )
             yield tx
+
+    @asynccontextmanager
+    async def read_each(self) -> AsyncGenerator[Sequence[Reader]]:
+        """Run queries about the whole store: on each node, or in the transaction of ``read``.
+
+        Raises:
+            PageError: as ``read`` raises it.
+        """
+        if await self.look_for_nodes():
+            yield await list_nodes(self.client, self.settings.time_limit)
+            return
+        async with self.read() as tx:
+            yield [tx]
 
     async def look_for_nodes(self) -> bool:
         """Return True if the messages are on several nodes."""

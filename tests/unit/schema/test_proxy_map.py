@@ -98,7 +98,7 @@ def test_a_database_gets_what_is_missing() -> None:
     assert "CREATE EXTENSION plproxy" in text
     assert "OPTIONS (modular_mapping '1', p0 'host=one', p1 'host=two')" in text
     assert "OPTIONS (user 'message_store')" in text
-    assert text.count("LANGUAGE plproxy") == 29
+    assert text.count("LANGUAGE plproxy") == 30
     made = msgspec.structs.replace(
         FRESH, has_extension=True, has_map=True, has_server=True, has_login=True
     )

@@ -15,6 +15,7 @@ from messagedb._ui.overview.view import (
     choose_percent,
     compute_rates,
     estimate_messages,
+    merge_activity,
 )
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -51,7 +52,7 @@ def test_a_table_that_was_never_analyzed_is_estimated_by_its_positions(
 
 
 def test_rates_are_of_the_last_five_minutes() -> None:
-    rates = compute_rates([make("a", 1, 300), make("b", 4, 30), make("b", 9, 99)], NOW)
+    rates = compute_rates([make("a", 1, 300), make("b", 4, 30), make("b", 9, 99)], NOW, True)
     assert rates.per_second == pytest.approx(1.1)
     assert rates.by_category == pytest.approx({"a": 1.0, "b": 0.1})
     assert rates.last["b"] == NOW - timedelta(minutes=4)
@@ -59,13 +60,13 @@ def test_rates_are_of_the_last_five_minutes() -> None:
 
 
 def test_rates_are_of_less_time_if_the_newest_messages_cover_less() -> None:
-    rates = compute_rates([make("a", 2, NEWEST)], NOW)
+    rates = compute_rates([make("a", 2, NEWEST)], NOW, False)
     assert (rates.minutes, rates.covered_minutes) == (2, 2)
     assert rates.per_second == pytest.approx(NEWEST / 120)
 
 
 def test_an_empty_store_has_no_rate() -> None:
-    assert compute_rates([], NOW).per_second == 0
+    assert compute_rates([], NOW, True).per_second == 0
 
 
 def test_the_chart_has_a_bar_for_each_minute() -> None:
@@ -77,5 +78,12 @@ def test_the_chart_has_a_bar_for_each_minute() -> None:
 
 
 def test_shares_are_never_more_than_all() -> None:
-    rows = build_rows([("a", 90), ("b", 10)], 100.0, 5000, compute_rates([], NOW))
+    rows = build_rows([("a", 90), ("b", 10)], 100.0, 5000, compute_rates([], NOW, True))
     assert [(row.messages, row.share) for row in rows] == [(9000.0, 100), (1000.0, 20)]
+
+
+def test_activity_of_nodes_is_cut_where_one_has_more_than_was_looked_at() -> None:
+    few, many = [make("a", 1, 3), make("a", 9, 4)], [make("b", 2, NEWEST)]
+    assert merge_activity([few]) == (few, True)
+    assert merge_activity([few, [make("b", 2, 1)]]) == ([*few, make("b", 2, 1)], True)
+    assert merge_activity([few, many]) == ([make("a", 1, 3), *many], False)

@@ -294,6 +294,15 @@ AS $messagedb$
     SELECT f FROM messagedb.read_rows(query, nested_loops) AS f;
 $messagedb$;
 
+CREATE OR REPLACE FUNCTION messagedb.proxy_read_rows_on(on_node int, query varchar, nested_loops boolean)
+    RETURNS SETOF varchar
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON on_node;
+    SELECT f FROM messagedb.read_rows(query, nested_loops) AS f;
+$messagedb$;
+
 CREATE OR REPLACE FUNCTION messagedb.proxy_read_rows_of_all(query varchar, nested_loops boolean)
     RETURNS SETOF varchar
     LANGUAGE plproxy

@@ -61,15 +61,16 @@ async def show_overview(page: Page) -> Response:
 
 
 async def _look(site: Site, is_exact: bool) -> Overview:
-    async with site.read() as tx:
-        facts = await queries.fetch_facts(tx, site.table)
-        activity = await queries.fetch_activity(tx, site.table)
+    facts, activity, is_all = await _look_at_newest(site)
     messages, is_counted = view.estimate_messages(facts)
     percent = None if is_exact else view.choose_percent(facts)
 
     async def fetch_sizes() -> list[tuple[str, int]]:
-        async with site.read() as tx:
-            return await queries.fetch_sizes(tx, site.table, percent, _SHOWN)
+        found: list[tuple[str, int]] = []
+        async with site.read_each() as readers:
+            for tx in readers:
+                found += await queries.fetch_sizes(tx, site.table, percent, _SHOWN)
+        return sorted(found, key=lambda size: (-size[1], size[0]))[:_SHOWN]
 
     sizes: list[tuple[str, int]] = []
     found = "exact" if percent is None else "sample"
@@ -79,8 +80,21 @@ async def _look(site: Site, is_exact: bool) -> Overview:
         if not is_time_limit(error):
             raise
         found = "late"
-    rates = view.compute_rates(activity, facts.now)
+    rates = view.compute_rates(activity, facts.now, is_all)
     factor = 1.0 if percent is None else 100 / percent
     rows = view.build_rows(sizes, factor, messages, rates)
     bars = view.build_bars(activity)
     return Overview(facts, messages, is_counted, rates, bars, rows, found)
+
+
+async def _look_at_newest(site: Site) -> tuple[queries.StoreFacts, list[queries.Activity], bool]:
+    """Return the facts, the newest messages, and whether they are all that there are."""
+    facts: list[queries.StoreFacts] = []
+    activity: list[list[queries.Activity]] = []
+    async with site.read_each() as readers:
+        for tx in readers:
+            facts.append(await queries.fetch_facts(tx, site.table))
+            activity.append(await queries.fetch_activity(tx, site.table))
+    is_one = not site.has_nodes
+    merged = facts[0] if is_one else await queries.merge_facts(site.client, facts)
+    return merged, *view.merge_activity(activity)

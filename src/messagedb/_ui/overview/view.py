@@ -81,9 +81,27 @@ def choose_percent(facts: StoreFacts) -> float | None:
     return 100 * SAMPLED_PAGES / facts.pages
 
 
-def compute_rates(activity: Sequence[Activity], now: datetime) -> Rates:
-    """Return the rates over the last minutes, or over fewer if the newest messages cover fewer."""
-    looked_at = sum(each.count for each in activity)
+def merge_activity(nodes: Sequence[Sequence[Activity]]) -> tuple[list[Activity], bool]:
+    """Return the newest messages of several nodes, and whether they are all that there are.
+
+    Where a node has more, those of the others are left out that are older than its oldest one here.
+    """
+    full = [each for each in nodes if sum(one.count for one in each) >= NEWEST]
+    merged = [each for node in nodes for each in node]
+    if not full:
+        return merged, True
+    oldest = max(min(each.first for each in node) for node in full)
+    return [each for each in merged if each.last >= oldest], False
+
+
+def compute_rates(activity: Sequence[Activity], now: datetime, is_all: bool) -> Rates:
+    """Return the rates over the last minutes, or over fewer if the newest messages cover fewer.
+
+    Args:
+        activity: the newest messages.
+        now: the time of the server.
+        is_all: whether the store has no others.
+    """
     last: dict[str, datetime] = {}
     counts: defaultdict[str, int] = defaultdict(int)
     for each in activity:
@@ -92,7 +110,6 @@ def compute_rates(activity: Sequence[Activity], now: datetime) -> Rates:
             counts[each.category] += each.count
     oldest = min((each.first for each in activity), default=now)
     span = max((now - oldest).total_seconds() / 60, 0)
-    is_all = looked_at < NEWEST
     minutes = RATE_MINUTES if is_all else min(max(span, 1 / 60), RATE_MINUTES)
     return Rates(
         minutes=minutes,
