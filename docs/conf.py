@@ -31,6 +31,7 @@ from messagedb._public_names import DEFINED_IN
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 import llms_text
+import page_html
 from roads import parse_road
 
 if TYPE_CHECKING:
@@ -319,13 +320,16 @@ class Road(Directive):
 def add_to_page(
     app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
 ) -> None:
-    """Name the list of versions in a page's head, and the level of the headings of its menu."""
+    """Name the list of versions in a page's head, and correct the HTML of its text and menu."""
     versions = f'<meta name="versions" content="{versions_file}" />'
     context["metatags"] = context.get("metatags", "") + versions
     if tree := context.get("furo_navigation_tree"):
         context["furo_navigation_tree"] = tree.replace(
             'role="heading"', 'role="heading" aria-level="2"'
         )
+    if document is not None:
+        images = {name: Path(app.srcdir, path) for path, (_, name) in app.env.images.items()}
+        context["body"] = page_html.correct(context["body"], images)
     if page == "404":
         context["body"] = context["body"].replace('href="', f'href="{notfound_urls_prefix}')
 

@@ -21,11 +21,14 @@ class Metadata(MetadataHookInterface):
     def update(self, metadata: dict[str, Any]) -> None:
         """Set ``readme`` and ``urls``."""
         sys.path.insert(0, os.path.join(self.root, "scripts"))
-        from pypi_description import list_links, render_description
+        from pypi_description import find_site, list_links, render_description
 
         repository = os.environ.get(VARIABLE, "").rstrip("/")
         tag = f"v{metadata['version']}"
         with open(os.path.join(self.root, "README.md"), encoding="utf-8") as file:
             text = render_description(file.read(), repository, tag)
         metadata["readme"] = {"content-type": "text/markdown", "text": text}
-        metadata["urls"] = list_links(repository, tag)
+        path = os.path.join(self.root, "src", "messagedb", "_errors.py")
+        with open(path, encoding="utf-8") as file:
+            site = find_site(file.read())
+        metadata["urls"] = list_links(repository, tag, site)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _IMAGE = re.compile(r"!\[([^\]]*)\]\((?!https?:)([^)]+)\)\n*")
+_SITE = re.compile(r'^DOCS_URL: Final = "(.*)"$', re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)([^)#]+)(#[^)]*)?\)")
 
 
@@ -24,13 +25,22 @@ def render_description(readme: str, repository: str, tag: str) -> str:
     return _LINK.sub(rf"[\1]({repository}/blob/{tag}/\2\3)", readme)
 
 
-def list_links(repository: str, tag: str) -> dict[str, str]:
-    """Return the links that PyPI shows beside the description."""
+def find_site(errors: str) -> str:
+    """Return the address of the site, which ``src/messagedb/_errors.py`` has: "" without one."""
+    (address,) = _SITE.findall(errors)
+    return str(address)
+
+
+def list_links(repository: str, tag: str, site: str = "") -> dict[str, str]:
+    """Return the links that PyPI shows beside the description.
+
+    Without a site, the documentation is the repository's folder of pages.
+    """
     if not repository:
         return {}
     return {
         "Homepage": repository,
-        "Documentation": f"{repository}/blob/{tag}/docs/index.md",
+        "Documentation": site or f"{repository}/blob/{tag}/docs/index.md",
         "Changelog": f"{repository}/blob/{tag}/CHANGELOG.md",
         "Issues": f"{repository}/issues",
     }

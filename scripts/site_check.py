@@ -29,7 +29,7 @@ from typing import IO, Final, Literal
 import fetch_axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
-WIDTHS: Final = (390, 820, 1440)
+WIDTHS: Final = (375, 820, 1440)
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 LARGEST: Final = 300_000
 """Bytes that a page loads with an empty cache, compressed as web servers do."""
@@ -49,6 +49,7 @@ SHORT: Final = (
 )
 FILES: Final = ("404.html", "llms.txt", "llms-full.txt", "versions.json")
 WITHOUT_TEXT: Final = ("404", "genindex", "py-modindex", "search")
+PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS: Final = (
     "--no-sandbox",
     "--disable-gpu",
@@ -99,12 +100,22 @@ async () => {
 }
 """
 OVERFLOW: Final = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+FINISH: Final = """
+async () => {
+  await drawFrames();
+  for (const animation of document.getAnimations()) animation.finish();
+}
+"""
+"""Ends the changes of colors that another scheme begins: those between have no contrast."""
+
 RUN_AXE: Final = """
 async rules => (await axe.run(document, {resultTypes: ["violations"], ...rules})).violations
   .filter(each => ["serious", "critical"].includes(each.impact))
   .map(each => `${each.id} (${each.nodes.length}): ${each.nodes[0].html.slice(0, 120)}`)
 """
-COLORS_ONLY: Final = {"runOnly": ["color-contrast"]}
+COLORS: Final = {"runOnly": ["color-contrast"]}
+OTHERS: Final = {"rules": {"color-contrast": {"enabled": False}}}
+"""Colors are the same at each width, and to compare them takes longer than all other rules."""
 
 
 @dataclass
@@ -162,10 +173,13 @@ def find_pages(folder: Path, *, short: bool = False) -> list[str]:
     return list(SHORT)
 
 
-def open_view(browser: Browser, url: str, width: int, axe: str, pictures: str | None) -> View:
+def open_view(
+    browser: Browser, url: str, width: int, axe: str, pictures: str | None, *, has_colors: bool
+) -> View:
     """Open a page with an empty cache, scroll through it, and return what is wrong with it.
 
-    The second scheme is shown in the same page: only colors and pictures differ.
+    The second scheme is shown in the same page: only colors and pictures differ. The contrast of
+    colors is checked if ``has_colors``.
     """
     context = browser.new_context(
         viewport={"width": width, "height": 900}, reduced_motion="reduce", bypass_csp=True
@@ -186,10 +200,12 @@ def open_view(browser: Browser, url: str, width: int, axe: str, pictures: str | 
     page.evaluate(axe)
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
+        page.evaluate(FINISH)
         if (more := page.evaluate(OVERFLOW)) > 0:
             view.faults.append(f"{scheme}: it scrolls sideways, by {more} pixels")
-        rules = {} if scheme == SCHEMES[0] else COLORS_ONLY
-        view.faults += [f"{scheme}: {finding}" for finding in page.evaluate(RUN_AXE, rules)]
+        rules = [OTHERS] if scheme == SCHEMES[0] else []
+        for each in [*rules, COLORS] if has_colors else rules:
+            view.faults += [f"{scheme}: {finding}" for finding in page.evaluate(RUN_AXE, each)]
         if pictures is not None:
             page.screenshot(path=f"{pictures}-{width}-{scheme}.png", full_page=True)
     context.close()
@@ -223,7 +239,7 @@ def check(
 ) -> int:
     """Open the pages, print a row for each, and return how many faults they have."""
     axe = fetch_axe.fetch().read_text(encoding="utf-8")
-    program = shutil.which("chromium")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     found = 0
     print(f"{'page':<42} {'kB':>5} {'shift':>6}  faults", flush=True)
     with serve(folder) as address, sync_playwright() as playwright:
@@ -231,7 +247,10 @@ def check(
         for name in pages:
             prefix = None if pictures is None else str(pictures / name.replace("/", "-"))
             url = f"{address}/{name}.html"
-            views = {width: open_view(browser, url, width, axe, prefix) for width in widths}
+            views = {
+                width: open_view(browser, url, width, axe, prefix, has_colors=width == max(widths))
+                for width in widths
+            }
             size = max(view.size for view in views.values()) / 1000
             shift = max(view.shift for view in views.values())
             faults = [(width, fault) for width, view in views.items() for fault in view.faults]

@@ -6,13 +6,13 @@ import configparser
 import importlib
 import json
 import re
-import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import figures
 import llms_text
+import page_html
 import pytest
 import site_check
 
@@ -77,10 +77,7 @@ def test_every_error_has_a_page_at_the_address_that_it_names() -> None:
         ]
 
 
-def test_the_addresses_in_errors_are_those_of_the_project() -> None:
-    """It fails when pyproject.toml gets the address and ``DOCS_URL`` does not, or the reverse."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert project.get("urls", {}).get("Documentation", "") == DOCS_URL
+def test_the_address_of_the_site_ends_with_a_slash() -> None:
     assert DOCS_URL == "" or DOCS_URL.endswith("/")
 
 
@@ -221,4 +218,32 @@ def test_what_is_wrong_with_files_of_a_site_is_found(tmp_path: Path) -> None:
         "index.html has no description for those who link to it",
         "there is no llms.txt",
         "sitemap.xml is there exactly if the site has an address, DOCS_URL",
+    ]
+
+
+def test_html_of_a_page_has_valid_signatures_public_names_and_sizes(tmp_path: Path) -> None:
+    chart = tmp_path / "chart.svg"
+    chart.write_text('<?xml version="1.0"?>\n<svg width="4pt" viewBox="0 0 640.2 99.6" />', "utf-8")
+    body = """<span class="sig-paren">(</span><dl>
+<dd><em class="sig-param">first</em>,</dd>
+<dd><em class="sig-param">second</em>,</dd>
+</dl>
+<span class="sig-paren">)</span><dl>
+<dt>a list</dt><dd>stays</dd></dl>
+<a href="#a" title="messagedb._clients.pool.Client.close"></a>
+<a href="#b" title="messagedb.embedded._server.start"></a>
+<a href="#c" title="messagedb.errors.PoolError"></a>
+<img alt="A chart" src="../_images/chart.svg" /><img src="_images/ui.webp" />"""
+    assert page_html.correct(body, {"chart.svg": chart}).splitlines() == [
+        '<span class="sig-paren">(</span><span class="sig-lines">',
+        '<span class="sig-line"><em class="sig-param">first</em>,</span>',
+        '<span class="sig-line"><em class="sig-param">second</em>,</span>',
+        "</span>",
+        '<span class="sig-paren">)</span><dl>',
+        "<dt>a list</dt><dd>stays</dd></dl>",
+        '<a href="#a" title="Client.close"></a>',
+        '<a href="#b" title="start"></a>',
+        '<a href="#c" title="messagedb.errors.PoolError"></a>',
+        '<img alt="A chart" src="../_images/chart.svg" width="640" height="100" loading="lazy" />'
+        '<img src="_images/ui.webp" />',
     ]

@@ -32,7 +32,7 @@ __all__ = [
 _PACKAGE: Final = __name__.partition(".")[0]
 
 DOCS_URL: Final = ""
-"""The site's address, with a slash at its end, as in pyproject.toml; empty until there is one."""
+"""The site's address, with a slash at its end; empty until there is one."""
 
 
 class MessageDBError(Exception):

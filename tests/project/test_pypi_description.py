@@ -6,7 +6,9 @@ import re
 import tomllib
 from pathlib import Path
 
-from pypi_description import list_links, render_description
+from pypi_description import find_site, list_links, render_description
+
+from messagedb._errors import DOCS_URL
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +44,13 @@ def test_the_links_beside_it() -> None:
     assert links["Changelog"] == f"{REPOSITORY}/blob/v1.2.3/CHANGELOG.md"
     for name in ("Documentation", "Changelog"):
         assert (ROOT / links[name].removeprefix(f"{REPOSITORY}/blob/v1.2.3/")).is_file()
+
+
+def test_the_documentation_is_the_site_whose_address_errors_have() -> None:
+    errors = (ROOT / "src" / "messagedb" / "_errors.py").read_text(encoding="utf-8")
+    assert find_site(errors) == DOCS_URL
+    site = find_site('A = 1\nDOCS_URL: Final = "https://docs.example/"\n')
+    assert list_links(REPOSITORY, "v1.2.3", site)["Documentation"] == "https://docs.example/"
 
 
 def test_the_metadata_are_made_by_the_hook() -> None:
