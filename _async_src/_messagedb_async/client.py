@@ -166,8 +166,8 @@ class AsyncClient(AsyncClientCore):
 
         Args:
             category: the category that the consumer reads; None for a consumer of several.
-            identifier: the consumer's identifier; None for a consumer without one. That of a read
-                model is its schema and table, such as ``public.balances_v1``.
+            identifier: the consumer's identifier; None for a consumer without one. A read model
+                has it as ``identifier``, such as ``public.balances_v1``.
             stream_name: the stream of the message.
             position: its position there, as the write returned it; of several messages the last.
             global_position: its global position, instead of ``position``.

@@ -123,6 +123,18 @@ class AsyncAppReadModel(AsyncAppMember[AsyncReadModel], AsyncInlineModel):
         return self._model.position_name
 
     @property
+    def identifier(self) -> str:
+        """The consumer's identifier: the schema and the table, such as ``public.balances_v1``.
+
+        Example::
+
+            await client.wait_for_consumer(
+                "account", declared.identifier, stream_name="account-1", position=3
+            )
+        """
+        return self._model.identifier
+
+    @property
     def is_inline(self) -> bool:
         """True if it was declared with ``inline=True``.
 

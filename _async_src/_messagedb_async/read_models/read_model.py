@@ -212,6 +212,18 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
         return self._mark.categories
 
     @property
+    def identifier(self) -> str:
+        """The consumer's identifier: the schema and the table, such as ``public.balances_v1``.
+
+        Example::
+
+            await client.wait_for_consumer(
+                "account", model.identifier, stream_name="account-1", position=3
+            )
+        """
+        return self._names.get_identifier(self._mark.version)
+
+    @property
     def position_name(self) -> str:
         """The key of its position's row in the table, or the stream of its positions.
 

@@ -133,7 +133,7 @@ async def test_an_app_that_runs_again_goes_on_after_its_positions(
     assert await read_types(client, f"{category}Bill") == ["Billed"] * 2
 
 
-async def test_a_read_model_and_a_consumer_run_together(
+async def test_a_read_model_and_a_consumer_run_together_and_can_be_waited_for(
     store_url: str, client: AsyncClient, category: str, model_schema: str
 ) -> None:
     app = AsyncApp()
@@ -154,11 +154,18 @@ async def test_a_read_model_and_a_consumer_run_together(
         )
 
     assert counts.view == f'"{model_schema}"."counts"'
+    assert counts.identifier == f"{model_schema}.counts_v1"
     assert app.names == ["shipping", "billing", "counts"]
     for _ in range(2):
         await client.write_message(f"{category}-1", NewMessage("Ordered", {"item": "tea"}))
     async with app.open(store_url) as opened:
         await opened.run_until_quiet()
+        await client.wait_for_consumer(
+            f"{category}Shipment",
+            counts.identifier,
+            stream_name=f"{category}Shipment-1",
+            position=1,
+        )
         async with opened.client.transaction() as tx:
             cursor = await tx.connection.execute(f"SELECT * FROM {counts.view}".encode())
             assert await cursor.fetchall() == [(f"{category}Shipment-1", 2)]

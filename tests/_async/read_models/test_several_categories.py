@@ -72,8 +72,10 @@ async def test_messages_of_categories_are_applied_in_one_order_whatever_commits_
     await note(client, payments, 2)
     await note(client, f"{category}Other-1", 100)
     model = log_model(client, both, model_schema)
-    assert model.consumer.name == f"all:position-{model_schema.schema}.log_v1"
+    assert model.identifier == f"{model_schema.schema}.log_v1"
+    assert model.consumer.name == f"all:position-{model.identifier}"
     assert await model.rebuild()
+    await client.wait_for_consumer(None, model.identifier, stream_name=payments, position=0)
     expected: list[tuple[Any, ...]] = [(orders, 1, 1), (payments, 2, 1)]
     assert lines(model_schema) == expected
     async with AsyncClient(store_url) as others, model.running():
