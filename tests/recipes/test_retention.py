@@ -1,4 +1,4 @@
-"""The SQL of docs/recipes/retention.md, and a restored dump of a store."""
+"""The SQL of docs/recipes/retention.md, and restored dumps of a store."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from messagedb import NO_STREAM, Client, Consumer, Message, NewMessage
+from messagedb import NO_STREAM, Client, Consumer, LostHistoryError, Message, NewMessage
 from tests.conftest import NewDatabase
 from tests.support.dumps import dump, restore
 
@@ -35,9 +38,10 @@ def execute(url: str, statement: str) -> int:
         return connection.execute(statement.encode()).rowcount
 
 
-def consume(client: Client, category: str = "account") -> tuple[Consumer, list[int]]:
+def consume(client: Client, category: str = "account", **more: Any) -> tuple[Consumer, list[int]]:
     """Create a consumer that stores each position, and the numbers that it handles."""
-    consumer = Consumer(client, category, identifier="statements", position_update_interval=1)
+    options: dict[str, Any] = {"position_update_interval": 1, "poll_interval": 0.01, **more}
+    consumer = Consumer(client, category, identifier="statements", **options)
     numbers: list[int] = []
 
     @consumer.handler
@@ -123,3 +127,50 @@ def test_a_consumer_goes_on_after_its_position_in_a_restored_store(
         assert newest is not None
         assert newest.global_position > last.global_position
         assert newest.position == 3
+
+
+def replace_database(url: str, restored: str) -> None:
+    """Let clients of one database find another one there: the two change their names.
+
+    No client sees a moment without the database: the renaming is one transaction.
+    """
+    ours, theirs = (
+        sql.Identifier(str(conninfo_to_dict(each)["dbname"])) for each in (url, restored)
+    )
+    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+    end_sessions = sql.SQL(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}"
+    )
+    between = sql.Identifier(f"between_{uuid4().hex}")
+    with psycopg.connect(make_conninfo(url, dbname="postgres")) as admin:
+        admin.execute(rename.format(theirs, between))
+        admin.execute(end_sessions.format(sql.Literal(conninfo_to_dict(url)["dbname"])))
+        admin.execute(rename.format(ours, theirs))
+        admin.execute(rename.format(between, ours))
+
+
+def test_an_older_backup_stops_a_running_consumer_before_it_skips_a_message(
+    url: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """Restored on the same server, under the same name: only the database is another one."""
+    with Client(url) as client:
+        consumer, numbers = consume(client)
+        with pytest.raises(LostHistoryError) as raised, consumer.running():
+            write(client, "account-1", 1, 2)
+            consumer.wait_until_caught_up(timeout=30)
+            dump(url, tmp_path / "store.dump")
+            write(client, "account-1", 3, 4)
+            consumer.wait_until_caught_up(timeout=30)
+            restored = new_database(install=False)
+            restore(restored, tmp_path / "store.dump")
+            # They get the global positions of those that are lost.
+            with Client(restored) as other:
+                write(other, "account-1", 5, 6, 7, 8, 9)
+            replace_database(url, restored)
+            consumer.wait_until_caught_up(timeout=30)
+    assert raised.value.message_id not in (None, raised.value.found_id)
+    assert numbers == [1, 2, 3, 4]
+    with Client(url) as client:
+        after, numbers = consume(client)
+        after.run(until="caught_up")
+    assert numbers == [5, 6, 7, 8, 9]

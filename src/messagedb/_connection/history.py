@@ -15,18 +15,18 @@ class ServerHistory(msgspec.Struct, frozen=True):
 
     Attributes:
         timeline: eight hexadecimal digits; None on a standby.
-        system_identifier: the number that initdb assigned to the cluster.
+        database: the number that initdb assigned to the cluster, and the oid of the database.
         stats_reset: the time when the statistics were cleared, as by the recovery after a crash.
     """
 
     timeline: str | None = None
-    system_identifier: str | None = None
+    database: str | None = None
     stats_reset: str | None = None
 
     @property
     def is_known(self) -> bool:
         """Return True if every part could be read: an unknown part counts as changed."""
-        return None not in (self.timeline, self.system_identifier, self.stats_reset)
+        return None not in (self.timeline, self.database, self.stats_reset)
 
     def is_same_as(self, other: ServerHistory | None) -> bool:
         """Return True if no commit of one can be missing in the other."""
@@ -34,15 +34,15 @@ class ServerHistory(msgspec.Struct, frozen=True):
 
     def is_on_timeline_of(self, other: ServerHistory) -> bool:
         """Return True if both are of one server, which may have crashed in between."""
-        mine = (self.system_identifier, self.timeline)
-        return None not in mine and mine == (other.system_identifier, other.timeline)
+        mine = (self.database, self.timeline)
+        return None not in mine and mine == (other.database, other.timeline)
 
     @property
     def text(self) -> str | None:
         """The parts in one string, to be stored; None if a part is unknown."""
         if not self.is_known:
             return None
-        return f"{self.timeline}.{self.system_identifier}.{self.stats_reset}"
+        return f"{self.timeline}.{self.database}.{self.stats_reset}"
 
 
 UNKNOWN_HISTORY: Final = ServerHistory()
