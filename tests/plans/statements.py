@@ -135,6 +135,7 @@ OTHERS: Final = {
     ("_connection/position_sequence.py", "build_query"): Planned((PRIMARY,), ()),
     ("_connection/position_sequence.py", "describe_fix"): Planned((PRIMARY,), ()),
     ("_schema/revisions.py", "build_has_messages"): Planned((), ()),
+    ("_sql/nodes.py", "MESSAGE_PLACES"): Planned((ID,), (_UUID,)),
     ("_sql/statements.py", "transaction_fate"): Planned((ID,), (5, 5, _UUID)),
     ("cli/_import.py", "_compare"): Planned((PRIMARY,), (5,)),
     ("cli/_import.py", "_read_head"): Planned((PRIMARY,), ()),

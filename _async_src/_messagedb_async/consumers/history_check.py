@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from messagedb._errors import LostHistoryError
 from messagedb._subscriptions.read_trail import ReadMessage, ReadTrail, lost_message_error
 
-from ..operations.internals import get_session_config
+from ..operations.internals import get_server, get_session_config
 from ..subscriptions.checked_feed import lost_history_error
 from ..subscriptions.history_queries import (
     find_last_message,
@@ -44,6 +44,8 @@ async def check_stored(
         history
     )
     head, last_assigned = await get_last_positions(client)
+    if head is None and category is not None and (await get_server(client)).has_nodes:
+        head = await client.get_category_head(category)
     last = (
         head
         if last_assigned is None and not is_same and stored.message_id is None

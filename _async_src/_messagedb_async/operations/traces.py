@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from messagedb import hooks
 from messagedb._errors import ServerError
 from messagedb._messages.message import Message
-from messagedb._operations import traces
+from messagedb._operations import node_traces, traces
 from messagedb._operations.direction import check_table_readable
-from messagedb._operations.requests import ReadRequest
-from messagedb._operations.rows import parse_messages as messages_of
 from messagedb._operations.traces import Trace
 from messagedb._sql.traces import TraceStatements, trace_statements
 
+from .node_traces import read_traced, trace_on_nodes
 from .store_reads import AsyncStoreReads
 
 # Messages that are fetched together: they may be large.
@@ -37,7 +35,9 @@ class AsyncTraces(AsyncStoreReads):
         A message names its cause in its metadata, as ``Metadata.following`` writes it. So each
         cause is one look-up in an index, up to 1000 of them. No index leads to the effects: the
         messages that follow are all looked at, within a window of global positions. The result says
-        how far it looked, and can be passed again to look at the next window::
+        how far it looked, and can be passed again to look at the next window. On several nodes
+        (PL/Proxy) the window is one of each node, from a minute before the message on, as their
+        clocks may differ, and a result cannot be passed again::
 
             trace = await client.trace("transfer-7/0")
             while not trace.is_complete and not trace.left_out:
@@ -56,12 +56,18 @@ class AsyncTraces(AsyncStoreReads):
         Raises:
             ValidationError: there is no such message, or an argument is invalid.
             IncompatibleServerError: the role may not read the table of messages, or it is in
-                another database (PL/Proxy). Nothing was sent.
+                another database (PL/Proxy, without the functions of ``messagedb``); or an earlier
+                result is to be continued, and the messages are on several nodes. Nothing was sent.
             ServerError: a part of the window took longer than ``command_timeout``; the text names
                 it.
         """
         traces.check_trace(window, max_messages)
-        check_table_readable(await self._get_server(), "the search for causes and effects")
+        server = await self._get_server()
+        if server.has_nodes:
+            if isinstance(message, Trace):
+                raise node_traces.not_continued_error()
+            return await trace_on_nodes(self, message, window, max_messages, include_data)
+        check_table_readable(server, "the search for causes and effects")
         sql = trace_statements(self._session_config.settings.schema, include_data)
         if isinstance(message, Trace):
             trace = message
@@ -78,7 +84,7 @@ class AsyncTraces(AsyncStoreReads):
         positions = search.list_positions()
         for start in range(0, len(positions), _FETCHED_TOGETHER):
             part = traces.build_messages_at(sql, positions[start : start + _FETCHED_TOGETHER])
-            found += await self._read_traced(part, include_data)
+            found += await read_traced(self, part, include_data)
         return search.build(found)
 
     async def _read_chain(
@@ -90,7 +96,7 @@ class AsyncTraces(AsyncStoreReads):
             ValidationError: there is no such message.
         """
         if not isinstance(message, Message):
-            found = await self._read_traced(traces.build_lookup(sql, message), include_data)
+            found = await read_traced(self, traces.build_lookup(sql, message), include_data)
             if not found:
                 raise traces.missing_message_error(message)
             message = found[0]
@@ -100,16 +106,9 @@ class AsyncTraces(AsyncStoreReads):
             if place is None:
                 break
             read = traces.build_place_lookup(sql, place)
-            causes = await self._read_traced(read, include_data)
+            causes = await read_traced(self, read, include_data)
             # A message that names itself or a later one has metadata that was copied or imported.
             if not causes or causes[0].global_position >= chain[-1].global_position:
                 break
             chain.append(causes[0])
         return chain
-
-    async def _read_traced(self, read: ReadRequest, include_data: bool) -> list[Message[Any]]:
-        settings = self._session_config.settings
-        messages = messages_of(await self._read(read), settings.decimals)
-        if not settings.hooks or not include_data:
-            return messages
-        return hooks.apply_after_read(settings.hooks, messages)

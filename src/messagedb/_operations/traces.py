@@ -89,8 +89,9 @@ class Trace(msgspec.Struct, eq=False):
         root: its first cause that was found; the message itself if it has none.
         correlated: messages between ``searched_from`` and ``searched_to`` that are none of these,
             and have the same correlation stream or the same W3C trace id.
-        searched_from: the first global position that was searched for effects.
-        searched_to: the last one.
+        searched_from: the first global position that was searched for effects; 0 where the
+            messages are on several nodes, as each has positions that are separate.
+        searched_to: the last one; 0 likewise.
         is_complete: True if that is the end of the store, and nothing was left out.
         left_out: the number of messages that were found beyond the maximum.
     """
@@ -149,25 +150,25 @@ class TraceSearch:
         self._head = head
         self._left = max_messages
         self._known: dict[Place, TraceNode | None] = {
-            _place(node.message): node for _, node in trace.node.walk()
+            place_of(node.message): node for _, node in trace.node.walk()
         }
         self._effects: list[tuple[int, Place]] = []
         self._correlated: list[int] = []
-        self._correlation, self._trace_id = get_workflow(trace.message)
+        self._workflow = get_workflow(trace.message)
 
     def next_read(self, sql: TraceStatements) -> ReadRequest | None:
         """Return the read of the next page of links; None if the window was searched."""
         if self._next > self._last:
             return None
         last = min(self._next + _PAGE - 1, self._last)
-        params = (self._next, last, self._correlation, self._trace_id)
+        read = build_links(sql, self._next, last, self._workflow)
         self._next = last + 1
-        return _build_query(sql.links, *params)
+        return read
 
     def note_links(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Note the rows of a page: messages that name a cause, or belong to the workflow."""
         for global_position, stream, position, cause_stream, cause_position, is_same in rows:
-            cause = _parse_place(cause_stream, cause_position)
+            cause = parse_place(cause_stream, cause_position)
             is_effect = cause is not None and cause in self._known
             if not is_effect and not is_same:
                 continue
@@ -195,7 +196,7 @@ class TraceSearch:
                 continue  # deleted meanwhile
             effect = TraceNode(message, node)
             node.effects.append(effect)
-            self._known[_place(message)] = effect
+            self._known[place_of(message)] = effect
         trace.correlated += [
             by_position[position] for position in self._correlated if position in by_position
         ]
@@ -262,8 +263,19 @@ def build_lookup(sql: TraceStatements, name: UUID | str) -> ReadRequest:
     place = parse_identifier(name)
     if place is not None:
         return build_place_lookup(sql, place)
+    return _build_query(sql.message_by_id, str(parse_id(name)))
+
+
+def parse_id(name: UUID | str) -> UUID:
+    """Return the id that a message is named by.
+
+    Raises:
+        ValidationError: it is not one. Nothing was sent.
+    """
+    if isinstance(name, UUID):
+        return name
     try:
-        return _build_query(sql.message_by_id, str(msgspec.convert(name, UUID)))
+        return msgspec.convert(name, UUID)
     except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for lone surrogates
         raise ValidationError(
             "a message is named by its id, or as stream/position, such as account-123/4, not "
@@ -274,6 +286,20 @@ def build_lookup(sql: TraceStatements, name: UUID | str) -> ReadRequest:
 def build_place_lookup(sql: TraceStatements, place: Place) -> ReadRequest:
     """Return the read of the message at a position of a stream."""
     return _build_query(sql.message_of_stream, *place)
+
+
+def build_links(
+    sql: TraceStatements, first: int, last: int, workflow: tuple[str | None, str | None]
+) -> ReadRequest:
+    """Return the read of the links between two global positions, of at most 10,000.
+
+    Args:
+        sql: the statements.
+        first: the first global position.
+        last: the last one.
+        workflow: the correlation stream and the W3C trace id of the message.
+    """
+    return _build_query(sql.links, first, last, *workflow)
 
 
 def build_messages_at(sql: TraceStatements, positions: Iterable[int]) -> ReadRequest:
@@ -326,11 +352,13 @@ def search_timeout_error(error: ServerError, read: ReadRequest) -> ServerError:
     )
 
 
-def _place(message: Message[Any]) -> Place:
+def place_of(message: Message[Any]) -> Place:
+    """Return the stream and position of a message."""
     return message.stream_name, message.position
 
 
-def _parse_place(stream: str | None, position: str | None) -> Place | None:
+def parse_place(stream: str | None, position: str | None) -> Place | None:
+    """Return the place that metadata names; None if it names none."""
     if stream is None or position is None or not position.isascii() or not position.isdigit():
         return None
     return stream, int(position[:20])

@@ -19,6 +19,11 @@ SELECT node::bigint FROM messagedb.proxy_nodes ORDER BY node
 """
 """The numbers of the nodes."""
 
+MESSAGE_PLACES: Final = b"""
+SELECT stream_name::varchar, position FROM message_store.messages WHERE id = $1::uuid
+"""
+"""The place of a message by its id, as a query for nodes."""
+
 ROWS_OF_ALL_NODES: Final = b"""
 SELECT found FROM messagedb.proxy_read_rows_of_all($1::varchar, $2::boolean) AS found
 """

@@ -23,6 +23,10 @@ SELECT {table columns} FROM {schema}.messages m WHERE id = $1::uuid
     "message_of_stream": """
 SELECT {table columns} FROM {schema}.messages m WHERE stream_name = $1 AND position = $2::bigint
 """,
+    "message_on_node": """
+SELECT {table columns} FROM messagedb.proxy_get_stream_messages_backwards(
+    $1::varchar, $2::bigint, 1::bigint, NULL) m WHERE position = $2::bigint
+""",
     "messages_at": """
 SELECT {table columns} FROM {schema}.messages m
 WHERE global_position = ANY ($1::bigint[]) ORDER BY global_position
@@ -51,6 +55,7 @@ class TraceStatements(msgspec.Struct, frozen=True):
 
     message_by_id: bytes
     message_of_stream: bytes
+    message_on_node: bytes
     messages_at: bytes
     links: bytes
 

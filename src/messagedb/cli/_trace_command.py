@@ -88,7 +88,9 @@ def trace(
         )
     if found.left_out:
         store.output.print_note(f"{found.left_out:,} more messages were found and left out")
-    if head > found.searched_to:
+    if not found.searched_to and not found.is_complete and not found.left_out:
+        store.output.print_note("later messages were not searched on some node: see --within")
+    if found.searched_to and head > found.searched_to:
         store.output.print_note(
             f"{head - found.searched_to:,} later positions were not searched: see --within"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from psycopg import AsyncConnection
@@ -20,6 +21,7 @@ from messagedb import (
     DuplicateMessageError,
     IncompatibleServerError,
     Message,
+    Metadata,
     NewMessage,
     OutcomeUnknownError,
     RetryPolicy,
@@ -227,6 +229,45 @@ async def test_lists_are_those_of_all_nodes(nodes: SeveralNodes) -> None:
         assert await client.get_category_head("listednone") == 0
 
 
+async def test_causes_and_effects_are_those_of_all_nodes(
+    proxied: AsyncClient, nodes: SeveralNodes, category: str
+) -> None:
+    first, second = [nodes.name_category(f"{category}{node}\\'", node) for node in nodes.names]
+
+    async def follow(stream: str, cause: Message[Any] | None, flow: str | None = None) -> Any:
+        metadata = (
+            Metadata(correlation_stream_name=flow) if cause is None else Metadata.following(cause)
+        )
+        await proxied.write_message(stream, NewMessage("A", {"n": stream}, metadata=metadata))
+        return await proxied.get_last_stream_message(stream)
+
+    asked = await follow(f"{first}-asked", None, f"{category}-it's\\")
+    transfer = await follow(f"{second}-transfer", asked)
+    debited = await follow(f"{first}-debited", transfer)
+    credited = await follow(f"{second}-credited", transfer)
+    noted = await follow(f"{second}-noted", debited)
+    remark = await follow(f"{first}-remark", None, f"{category}-it's\\")
+    for name in (transfer, transfer.id, str(transfer.id), f"{transfer.stream_name}/0"):
+        trace = await proxied.trace(name)
+        assert trace.causes == [asked]
+        assert [(depth, node.message) for depth, node in trace.node.walk()] == [
+            (0, transfer), (1, debited), (2, noted), (1, credited)
+        ]  # fmt: skip
+        assert trace.correlated == [remark]
+        assert (trace.is_complete, trace.searched_to) == (True, 0)
+    trace = await proxied.trace(asked, max_messages=2, include_data=False)
+    assert [node.message.data for _, node in trace.node.walk()] == [
+        {"n": asked.stream_name},
+        None,
+        None,
+    ]
+    assert (trace.left_out, trace.is_complete) == (3, False)
+    assert not (await proxied.trace(asked, window=1)).is_complete
+    for missing in (str(uuid4()), f"{first}-asked/1"):
+        with pytest.raises(ValidationError, match="the store has no message"):
+            await proxied.trace(missing)
+
+
 async def test_the_session_decides_about_conditions(nodes: SeveralNodes, category: str) -> None:
     conn = await AsyncConnection.connect(nodes.url(), autocommit=True)
     try:
@@ -269,11 +310,12 @@ async def test_what_needs_one_transaction_over_messages_is_refused(
 
     with pytest.raises(IncompatibleServerError):
         await everything.run(until="caught_up")
-    with pytest.raises(IncompatibleServerError, match="only passes the calls"):
+    with pytest.raises(IncompatibleServerError, match="messagedb proxy status names the nodes"):
         async for _ in proxied.read_all():
             raise AssertionError
-    with pytest.raises(IncompatibleServerError, match="messagedb proxy status names the nodes"):
-        await proxied.trace(f"{stream}/0")
+    trace = await proxied.trace(f"{stream}/0", window=0)
+    with pytest.raises(IncompatibleServerError, match="a trace is not continued"):
+        await proxied.trace(trace)
     assert nodes.count(stream) == {nodes.find_node(stream): 2}
 
 
