@@ -42,6 +42,24 @@ def test_a_search_word_leads_to_the_page_that_answers(word: str) -> None:
     assert word.casefold() in "\n".join([*lines[:FIRST_LINES], *headings]).casefold()
 
 
+def test_each_page_says_first_what_it_answers() -> None:
+    """A paragraph of 10 to 60 words, which is neither code nor a list nor a heading."""
+    # The benchmarks' page is made by a script; pages of errors have the form of test_site.py.
+    pages = [path for path in DOCS.rglob("*.md") if path.name != "results.md"]
+    found = 0
+    for path in sorted(pages):
+        name = path.relative_to(DOCS).as_posix()
+        if name.startswith(("reference/", "errors/")):
+            continue
+        title, first, *_ = path.read_text("utf-8").split("\n\n")
+        assert re.fullmatch("# .+", title.strip()), name
+        assert not re.match(r"[#|`:-]{2}|- |\|", first), name
+        words = re.sub(r"\]\([^)]*\)", "]", first).split()
+        assert 10 <= len(words) <= 60, f"{name}: {len(words)} words"
+        found += 1
+    assert found > 40
+
+
 def test_the_list_for_programs_has_each_page_once_with_a_sentence() -> None:
     pages = llms_text.find_pages(DOCS)
     listed = llms_text.build_list(pages)
