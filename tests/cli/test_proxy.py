@@ -7,7 +7,7 @@ from collections.abc import Generator
 import psycopg
 import pytest
 
-from messagedb import Client, NewMessage, ServerError, schema
+from messagedb import Client, Metadata, NewMessage, ServerError, schema
 from messagedb.errors import IncompatibleServerError, StoreUnavailableError, ValidationError
 from tests.cli.conftest import Command
 from tests.support.plproxy import NoPLProxyError
@@ -78,6 +78,23 @@ def test_a_further_node_gets_new_categories_only(nodes: SeveralNodes, command: C
     assert sum(row["messages"] for row in rows) == 20 + 1 + 40 + 40
     assert sum(row["categories"] for row in rows) == 60
     assert all(row["reachable"] and row["error"] is None for row in rows)
+
+
+def test_a_message_on_a_node_is_traced_to_its_effect_on_another(
+    nodes: SeveralNodes, command: Command
+) -> None:
+    with Client(nodes.url()) as client:
+        first, second = [nodes.name_category("traced", node) for node in ("first", "second")]
+        client.write_message(f"{first}-1", NewMessage("Asked"))
+        (cause,) = client.get_stream_messages(f"{first}-1")
+        for number in range(2):
+            effect = NewMessage(f"Done{number}", metadata=Metadata.following(cause))
+            client.write_message(f"{second}-1", effect)
+    url = ("--url", nodes.url(), "trace", f"{first}-1/0")
+    ran = command(*url, "--within", "100000")
+    assert [row["type"] for row in ran.rows] == ["Asked", "Done0", "Done1"], ran.err
+    ran = command(*url, "--within", "1")
+    assert "later messages were not searched on some node: see --within" in ran.err
 
 
 def test_check_finds_what_is_wrong(nodes: SeveralNodes, command: Command) -> None:
