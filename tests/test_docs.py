@@ -7,10 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+import typer
 from docs_blocks import DOCS, Block, async_blocks, blocks_of, title_of
+
+from messagedb import errors
+from messagedb.cli._app import app
 
 # The async variants are made from the sync ones, and type-checked: all of them run in
 # ``nox -s docs_async``, and here one for each rule that types do not show.
@@ -94,3 +98,30 @@ def test_the_files_and_cases_that_the_pages_name_are_there() -> None:
             assert f"def {name}(" in tests, f"{page.name} names {name}"
         for name in re.findall(r"`(tests/[\w/]+\.py)`", text):
             assert (DOCS.parent / name).exists(), f"{page.name} names {name}"
+
+
+def test_the_statuses_that_pages_name_are_those_of_the_errors() -> None:
+    found = 0
+    for page in sorted(DOCS.glob("**/*.md")):
+        for name, status in re.findall(r"`(\w+Error)`(?: is|:)? (\d{3})\b", page.read_text()):
+            found += 1
+            assert getattr(errors, name).http_status == int(status), f"{page.name}: {name}"
+    assert found
+
+
+def test_the_commands_that_pages_name_are_there() -> None:
+    program: Any = typer.main.get_command(app)
+    found = 0
+    for page in sorted(DOCS.glob("**/*.md")):
+        for words in re.findall(r"`messagedb ([a-z][^`]*)`", page.read_text()):
+            group = program
+            for word in words.split():
+                if not hasattr(group, "commands"):
+                    break
+                name = word.partition("|")[0]
+                if not re.fullmatch(r"[a-z][a-z-]*", name):
+                    break
+                assert name in group.commands, f"{page.name}: messagedb {words}"
+                group = group.commands[name]
+                found += 1
+    assert found > 20

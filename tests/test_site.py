@@ -66,10 +66,9 @@ def test_every_error_has_a_page_at_the_address_that_it_names() -> None:
         error = cls.__new__(cls)
         assert error.docs_url == f"{DOCS_URL}errors/{name}.html"
         assert text.startswith(f"# {name}\n\n")
-        assert (
-            f"`http_status` {cls.http_status} · a subclass of [`{cls.__bases__[0].__name__}`]("
-            in (text.replace("`Exception`", "[`Exception`]("))
-        )
+        facts = f"`messagedb.errors.{name}` · `http_status` {cls.http_status} · a subclass of"
+        base = f"[`{cls.__bases__[0].__name__}`]("
+        assert f"{facts} {base}" in text.replace("`Exception`", "[`Exception`](")
         assert re.findall("^## (.+)$", text, re.M) == [
             "Why",
             "What is true in the database",

@@ -315,18 +315,19 @@ class AsyncClient(AsyncClientCore):
         category: str,
         *,
         identifier: str,
-        old_size: int,
+        old_size: int | None,
         new_size: int,
         position_store: StreamPositionStore | TablePositionStore | None = None,
         dry_run: bool = False,
     ) -> GroupResize:
         """Change the number of members of a consumer group, while none of them runs.
 
-        Another size assigns streams to other members. All new members begin after the least
-        position of the old ones, so no message is skipped. Messages after it that other old members
-        have handled are handled again, at most ``max_redelivered`` messages. To avoid that, first
-        let each old member run to the end, with ``run(until="caught_up")`` and no more writes to
-        the category: then all positions are equal.
+        A consumer without a group becomes one in the same way, or one with partitions: it goes on
+        after its position. Another size assigns streams to other members. All new members begin
+        after the least position of the old ones, so no message is skipped. Messages after it that
+        other old members have handled are handled again, at most ``max_redelivered`` messages. To
+        avoid that, first let each old member run to the end, with ``run(until="caught_up")`` and no
+        more writes to the category: then all positions are equal.
 
         It is one transaction: afterwards the old members refuse to run (``PositionConflictError``),
         and the new ones begin at the returned position. First stop the members, then call this,
@@ -344,8 +345,8 @@ class AsyncClient(AsyncClientCore):
         Args:
             category: the category of the group.
             identifier: the identifier of the group.
-            old_size: the current number of members.
-            new_size: the new number of members.
+            old_size: the current number of members; None for a consumer without a group.
+            new_size: the new number of members, or of partitions that run next.
             position_store: the position store that the consumers are configured with; it must not
                 have a name.
             dry_run: only return the result that it would have.

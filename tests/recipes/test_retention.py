@@ -13,12 +13,22 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from messagedb import NO_STREAM, Client, Consumer, LostHistoryError, Message, NewMessage
+from messagedb import (
+    NO_STREAM,
+    Client,
+    Consumer,
+    LostHistoryError,
+    Message,
+    NewMessage,
+    TablePositionStore,
+)
 from tests.conftest import NewDatabase
 from tests.support.dumps import dump, restore
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipes" / "retention.md").read_text()
-KEEP_NEWEST, DELETE_STREAM, DELETE_ENDED = re.findall(r"^```sql\n(.*?)^```$", PAGE, re.M | re.S)
+KEEP_NEWEST, REMOVE, DELETE_STREAM, DELETE_ENDED = re.findall(
+    r"^```sql\n(.*?)^```$", PAGE, re.M | re.S
+)
 
 
 @pytest.fixture
@@ -77,6 +87,36 @@ def test_a_consumer_goes_on_while_its_old_positions_are_deleted(url: str, client
     again, numbers = consume(client)
     again.run(until="caught_up")
     assert numbers == [6]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"position_store": TablePositionStore()},
+        {"partitions": 2},
+        {"group_member": 1, "group_size": 2},
+    ],
+    ids=["stream", "table", "partitions", "group"],
+)
+def test_a_consumer_that_is_removed_is_not_listed(
+    url: str, client: Client, more: dict[str, Any]
+) -> None:
+    write(client, "account-1", 1)
+    consume(client, **more)[0].run(until="caught_up")
+    other = Consumer(client, "account", identifier="statementsToo")
+    other.handler(lambda message: None)
+    other.run(until="caught_up")
+    assert {each.identifier for each in client.list_consumers("account")} == {
+        "statements",
+        "statementsToo",
+    }
+    execute(url, REMOVE)
+    (left,) = client.list_consumers("account")
+    assert left.identifier == "statementsToo"
+    again, numbers = consume(client)
+    again.run(until="caught_up")
+    assert numbers == [1]
 
 
 def test_a_deleted_stream_begins_again_and_consumers_go_on(url: str, client: Client) -> None:

@@ -56,7 +56,7 @@ async def resize_group(
     category: str,
     *,
     identifier: str,
-    old_size: int,
+    old_size: int | None,
     new_size: int,
     position_store: StreamPositionStore | TablePositionStore | None,
     dry_run: bool,
@@ -65,7 +65,8 @@ async def resize_group(
     store = StreamPositionStore() if position_store is None else position_store
     validation.check_category(category)
     check_identifier(identifier, True)
-    validation.check_group(0, old_size)
+    if old_size is not None:
+        validation.check_group(0, old_size)
     validation.check_group(0, new_size)
     if old_size == new_size:
         raise ValidationError("old_size and new_size are the same. Nothing was sent.")
@@ -75,10 +76,10 @@ async def resize_group(
             " reset_position() of each. Nothing was sent."
         )
 
-    def names(size: int) -> list[str]:
+    def names(size: int | None) -> list[str]:
         return [
             position_stream_name(category, build_consumer_name(identifier, member, size))
-            for member in range(size)
+            for member in range(size or 1)
         ]
 
     members_class = (
@@ -124,10 +125,9 @@ async def _resize(
         old_positions = [await members.read(transaction, name) for name in old]
         if all(position is None for position in old_positions):
             raise PositionConflictError(
-                f"none of {', '.join(map(repr, old))} has a position: no group of this category,"
+                f"none of {', '.join(map(repr, old))} has a position: no consumer of this category,"
                 " identifier and old_size has run. Nothing was changed. A consumer without a"
-                " group is not a group of one: set the position of each new member with"
-                " reset_position()."
+                " group is not a group of one: its old_size is None."
             )
         positions = [position or 0 for position in old_positions]
         for name in new:

@@ -89,9 +89,9 @@ def is_also_static_error(name: str, found: Iterable[str], size: int) -> Position
     return PositionConflictError(
         f"{name}: the identifier was used without partitions, or in a group of another size: there"
         f" are positions in {listed}. {size} partitions would begin without them, and messages"
-        " would be handled twice. Nothing was changed. From a group, call"
-        f" client.resize_consumer_group(…, new_size={size}) first; otherwise take another"
-        " identifier, and set where it begins with reset_position()."
+        " would be handled twice. Nothing was changed. Stop what runs with the identifier, and call"
+        f" client.resize_consumer_group(…, old_size=…, new_size={size}), where old_size is the size"
+        " of the group, or None if there is none. The partitions then go on after its position."
     )
 
 

@@ -147,11 +147,11 @@ def lease_lost_error(name: str, reason: str) -> PositionConflictError:
 
 
 def group_resized_error(name: str, size: int) -> PositionConflictError:
-    """Return the error for a member of a group that has another size now."""
+    """Return the error for a consumer, or a member of a group, that has another size now."""
     return PositionConflictError(
-        f"{name!r} is a member of a consumer group that was resized to {size} members. Its streams "
+        f"{name!r} belongs to a consumer group that was resized to {size} members. Its streams "
         "belong to the members of the new size. Nothing was changed. Run it with "
-        f"group_size={size}."
+        f"group_size={size}, or with partitions={size} if it has partitions."
     )
 
 

@@ -53,8 +53,8 @@ class Group:
             )
         self.written += count
 
-    def member(self, number: int, size: int) -> AsyncConsumer:
-        """Make a member."""
+    def member(self, number: int | None, size: int | None, **options: Any) -> AsyncConsumer:
+        """Make a member, or a consumer without a group."""
         return AsyncConsumer(
             self.client,
             self.category,
@@ -63,11 +63,12 @@ class Group:
             group_size=size,
             position_store=self.store,
             lease_timeout=1.0,
+            **options,
         )
 
-    async def run(self, number: int, size: int) -> None:
+    async def run(self, number: int | None, size: int | None, **options: Any) -> None:
         """Let a member handle everything that is there."""
-        consumer = self.member(number, size)
+        consumer = self.member(number, size, **options)
         seen = record_numbers(consumer)
         try:
             await consumer.run(until="caught_up")
@@ -79,7 +80,7 @@ class Group:
         for number in range(size):
             await self.run(number, size)
 
-    async def resize(self, old: int, new: int, **options: Any) -> GroupResize:
+    async def resize(self, old: int | None, new: int, **options: Any) -> GroupResize:
         """Resize it."""
         return await self.client.resize_consumer_group(
             self.category,
@@ -197,6 +198,31 @@ async def test_old_members_refuse_to_run_afterwards(group: Group) -> None:
         with pytest.raises(PositionConflictError, match="Run it with group_size=3"):
             await group.run(number, 2)
     assert group.handled == handled
+
+
+@pytest.mark.parametrize("partitions", [None, 3])
+async def test_a_consumer_without_a_group_becomes_one_and_repeats_nothing(
+    group: Group, partitions: int | None
+) -> None:
+    await group.write(20)
+    await group.run(None, None)
+    with pytest.raises(PositionConflictError, match="old_size is None"):
+        await group.resize(1, 3)
+    if partitions:
+        with pytest.raises(PositionConflictError, match=r"old_size=…, new_size=3\)"):
+            await group.run(None, None, partitions=partitions)
+    resize = await group.resize(None, 3)
+    assert (resize.max_redelivered, len(resize.old_next_positions)) == (0, 1)
+    assert await group.resize(None, 3) == resize
+    await group.write(10)
+    if partitions:
+        await group.run(None, None, partitions=partitions)
+    else:
+        await group.run_consumers(3)
+    assert group.repeats == 0
+    with pytest.raises(PositionConflictError, match=r"resized to 3 members.*partitions=3"):
+        await group.run(None, None)
+    assert group.repeats == 0
 
 
 async def test_up_and_down_and_up_again(group: Group) -> None:
