@@ -116,7 +116,15 @@ html_static_path = ["_static"]
 html_logo = html_favicon = "_static/logo.svg"
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
-html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
+html_theme_options: dict[str, object] = {"navigation_with_keys": True, "top_of_page_buttons": []}
+if repository := os.environ.get("MESSAGEDB_REPOSITORY", "").rstrip("/"):
+    # Each page links to its source and to the repository, as PyPI does: see RELEASING.md.
+    html_theme_options |= {
+        "top_of_page_buttons": ["view"],
+        "source_repository": f"{repository}/",
+        "source_branch": f"v{release}",
+        "source_directory": "docs/",
+    }
 copybutton_exclude = ".linenos, .gp, .go"
 linkcheck_timeout = 20
 linkcheck_retries = 2

@@ -84,7 +84,7 @@ DECORATORS: Final = {
     "batch_handler",
 }  # what they decorate is always a coroutine function
 ASYNC_FIXTURE: Final = "messagedb_async_client"
-_COMMENT: Final = re.compile(r"  +(?=# [^\"']*$)")
+_COMMENT: Final = re.compile(r"(?<=\S)  +(?=# [^\"']*$)")
 Function = ast.FunctionDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 

@@ -159,6 +159,8 @@ def test_a_script_waits_until_a_consumer_has_handled_everything(
         ("nowhere:it", "there is no module 'nowhere'"),
         (f"{HERE}:it", "has no 'it'"),
         (f"{HERE}:nothing", "the target is int"),
+        ("tests.cli.apps_to_run:copying", "a part of an app"),
+        ("tests.cli.apps_to_run:copying_async", "a part of an app"),
         (f"{HERE}:copy_id.x", "has no 'copy_id.x'"),
         (HERE, "a target is module:name"),
     ],

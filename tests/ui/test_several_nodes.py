@@ -26,7 +26,7 @@ from messagedb import (
 from messagedb._ui.nodes import NodeReader
 from messagedb.ui import create_app
 from tests.support.background_async import eventually
-from tests.support.plproxy import NoPLProxyError
+from tests.support.plproxy import NoPLProxyError, ProxiedStore
 from tests.support.several_nodes import SeveralNodes
 from tests.ui.conftest import TOKEN, Browse, sign_in
 from tests.ui.test_access import find_form_token
@@ -62,6 +62,7 @@ WORKING = [
     "/category",
     "/consumer",
     "/consumers",
+    "/health",
     "/message",
     "/message/stored",
     "/metrics",
@@ -70,7 +71,6 @@ WORKING = [
     "/partitions",
     "/stream",
 ]
-REFUSED = ["/health"]
 FAILED = "<i>this one</i> fails"
 
 
@@ -118,16 +118,39 @@ async def test_each_page_works_or_says_that_the_messages_are_on_nodes(
         for path in WORKING:
             page = await visitor.get(path, params=given.get(path))
             assert (path, page.status_code) == (path, 200), page.text
-            assert name in page.text or path == "/message/stored", path
-        for path in REFUSED:
-            page = await visitor.get(path, params=given.get(path))
-            assert (path, page.status_code) == (path, 501), page.text
-            assert "The messages are in other databases" in page.text
-            assert "<code>messagedb proxy status</code>, which names the nodes" in page.text
-            assert "transaction" not in page.text
+            assert name in page.text or path in ("/health", "/message/stored"), path
         await check_links(visitor, name, id)
         page = await visitor.get("/parked", params={"stream": parked})
         assert "&lt;i&gt;this one&lt;/i&gt; fails" in page.text
+
+
+async def test_the_page_of_health_looks_at_each_node(
+    proxied: AsyncClient, nodes: SeveralNodes, visitor: httpx2.AsyncClient
+) -> None:
+    page = (await visitor.get("/health")).text
+    for node in nodes.names:
+        assert f"<strong>Node {node}</strong>" in page
+    assert "slots on 2 nodes" in page
+
+
+async def test_pages_of_a_proxying_database_of_another_make_say_where_the_messages_are(
+    browse: Browse,
+) -> None:
+    try:
+        store = ProxiedStore()
+    except NoPLProxyError as error:
+        pytest.skip(str(error))
+    try:
+        async with AsyncClient(store.url()) as client:
+            visitor = await sign_in(browse(create_app(client, token=TOKEN)))
+            for path in ("/", "/categories", "/consumers", "/parked"):
+                page = await visitor.get(path)
+                assert (path, page.status_code) == (path, 501), page.text
+                assert "The messages are in other databases" in page.text
+                assert "<code>messagedb proxy status</code>" in page.text
+                assert "transaction" not in page.text
+    finally:
+        store.close()
 
 
 async def check_links(visitor: httpx2.AsyncClient, category: str, id: str) -> None:

@@ -16,6 +16,7 @@ with embedded.start() as server, Client(server.url) as client:
     def mail(message: NewMessage) -> None:
         print(message.type)
 
+    # A line alone.
     client.write_message("order-1", NewMessage("Placed"))     # stored
     consumer.run(until="caught_up")
     for message in client.read_stream("order-1"):
@@ -36,6 +37,7 @@ async def main() -> None:
             async def mail(message: NewMessage) -> None:
                 print(message.type)
 
+            # A line alone.
             await client.write_message("order-1", NewMessage("Placed"))  # stored
             await consumer.run(until="caught_up")
             async for message in client.read_stream("order-1"):

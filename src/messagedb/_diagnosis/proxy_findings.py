@@ -19,6 +19,7 @@ SELECT option_name, option_value
 FROM pg_foreign_server AS s, pg_options_to_table(s.srvoptions)
 WHERE s.srvname = 'messagedb' AND option_name ~ '^p[0-9]+$'
 """
+SELECT_SLOTS: Final = "SELECT slot, node FROM messagedb.proxy_slots"
 SELECT_STATES: Final = "SELECT category, node, state, target FROM messagedb.proxy_categories"
 SELECT_FACTS: Final = "SELECT * FROM messagedb.proxy_node_facts(%s)"
 LIST_CATEGORIES: Final = "SELECT messagedb.proxy_node_categories(%s)"

@@ -21,10 +21,8 @@ NO_ANSWER: Final = "The store does not answer."
 RELOAD: Final = "The page works again when the store does: reload it."
 
 ELSEWHERE: Final = (
-    "All pages but the one of health work here: the overview, categories, streams, messages, "
-    "consumers, partitions, parked messages, and metrics. So do `messagedb doctor`, which looks at "
-    "the nodes, too, and `messagedb proxy status`, which names the nodes: this page is there if "
-    "you open the UI on one of them."
+    "Open the UI on a database that has the messages. All pages work on a proxying database, too, "
+    "if `messagedb proxy init` made it: `messagedb proxy status` shows that, and names the nodes."
 )
 """What to do where a page does not work, as the messages are in other databases."""
 

@@ -336,7 +336,7 @@ def replay_parked(
     ctx: typer.Context,
     target: Annotated[
         str,
-        typer.Argument(help="The consumer with its handlers, as for consume: mod:name."),
+        typer.Argument(help="The app, or the consumer with its handlers, as for run: mod:name."),
     ],
     ids: Ids = None,
     all: Annotated[bool, typer.Option("--all", help="All parked messages.")] = False,

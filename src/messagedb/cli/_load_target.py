@@ -190,6 +190,11 @@ def open_consumers(
 
 def _as_list(found: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
     made: list[Any] = [found] if isinstance(found, kinds) else found
+    if type(found).__name__.removeprefix("Async") in ("AppConsumer", "AppReadModel"):
+        raise ValidationError(
+            "the target is a part of an app, which makes it when it opens: name the app, as in"
+            " bank:app. Nothing was started."
+        )
     if not isinstance(found, (*kinds, list, tuple)) or not made:
         raise ValidationError(
             f"the target is {type(found).__name__}, and should be an app, a consumer, a read model,"

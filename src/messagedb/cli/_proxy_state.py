@@ -11,6 +11,7 @@ from messagedb._diagnosis.proxy_findings import (
     LIST_CATEGORIES,
     SELECT_FACTS,
     SELECT_PLACES,
+    SELECT_SLOTS,
     SELECT_STATES,
     CategoryState,
     NodeFacts,
@@ -19,8 +20,6 @@ from messagedb._diagnosis.proxy_findings import (
 )
 from messagedb._schema import proxy_plan
 from messagedb._schema.proxy_plan import ProxyNode
-
-_SELECT_SLOTS = "SELECT slot, node FROM messagedb.proxy_slots"
 
 
 def fetch_proxy_state(conn: psycopg.Connection[Any]) -> ProxyState | None:
@@ -40,7 +39,7 @@ def fetch_proxy_state(conn: psycopg.Connection[Any]) -> ProxyState | None:
     return ProxyState(
         proxy=own,
         version=version,
-        slots=dict(conn.execute(_SELECT_SLOTS).fetchall()),
+        slots=dict(conn.execute(SELECT_SLOTS).fetchall()),
         exceptions=[CategoryState(*row) for row in conn.execute(SELECT_STATES).fetchall()],
         places=dict(conn.execute(SELECT_PLACES).fetchall()),
         nodes=[_fetch_node(conn, each) for each in nodes],

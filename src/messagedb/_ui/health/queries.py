@@ -2,35 +2,104 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import psycopg
+from psycopg import errors as server_errors
+
+from _messagedb_async.operations.internals import get_session_config
+
 from ..._connection import position_sequence
+from ..._connection.error_mapping import get_first_line
 from ..._diagnosis.facts import DIAGNOSTIC_QUERY, StoreFacts, build_facts, may_read_sequence
+from ..._diagnosis.findings import Finding, diagnose
+from ..._diagnosis.proxy_findings import (
+    LIST_CATEGORIES,
+    SELECT_FACTS,
+    SELECT_PLACES,
+    SELECT_SLOTS,
+    SELECT_STATES,
+    CategoryState,
+    NodeFacts,
+    NodeState,
+    ProxyState,
+    diagnose_proxy,
+)
+from ..._schema.proxy_plan import SELECT_MAP, SELECT_NODES, ProxyNode
 from ..site import Site
 
 
-async def fetch_health(site: Site) -> StoreFacts:
-    """Return the facts that findings are derived from."""
-    async with site.read() as tx:
-        connection = tx.connection
-        cursor = await connection.execute(DIAGNOSTIC_QUERY.encode(), [site.schema])
-        names = [column.name for column in cursor.description or ()]
-        (row,) = await cursor.fetchall()
-        answers: dict[str, Any] = dict(zip(names, row, strict=True))
-        # The transaction that reads is one of this UI: the role could write in another.
-        (read_only,) = await _fetch_row(
-            tx, "SELECT current_setting('default_transaction_read_only') = 'on'"
-        )
-        answers["read_only"] = read_only
-        positions = None
-        if may_read_sequence(answers):
-            query = position_sequence.build_query(site.schema, str(answers["sequence"]))
-            positions = await _fetch_row(tx, query)
-        pid = connection.info.backend_pid
-        return build_facts(answers, positions, schema=site.schema, refusal="", libpq_pid=pid)
+async def find_store_health(site: Site) -> list[Finding]:
+    """Return the findings about the store; of several nodes, about the map and each of them, too.
+
+    Raises:
+        QueryCanceled: it took longer than the time limit.
+        MessageDBError: the store is unavailable.
+    """
+    if not await site.look_for_nodes():
+        async with site.read() as tx:
+            return diagnose(await _fetch_facts(tx.connection, site.schema))
+    seconds = site.settings.time_limit
+    try:
+        async with asyncio.timeout(seconds), await site.client.connect() as connection:
+            await connection.set_autocommit(True)
+            facts = await _fetch_facts(connection, get_session_config(site.client).settings.schema)
+            return [*diagnose(facts), *diagnose_proxy(await _fetch_nodes(connection))]
+    except TimeoutError:
+        raise server_errors.QueryCanceled("the nodes took longer than the time limit") from None
 
 
-async def _fetch_row(tx: Any, query: str) -> tuple[Any, ...]:
-    cursor = await tx.connection.execute(query.encode())
-    row: tuple[Any, ...] = await cursor.fetchone()
+async def _fetch_facts(connection: Any, schema: str) -> StoreFacts:
+    cursor = await connection.execute(DIAGNOSTIC_QUERY.encode(), [schema])
+    names = [column.name for column in cursor.description or ()]
+    (row,) = await cursor.fetchall()
+    answers: dict[str, Any] = dict(zip(names, row, strict=True))
+    # The transaction that reads is one of this UI: the role could write in another.
+    (read_only,) = await _fetch_row(
+        connection, "SELECT current_setting('default_transaction_read_only') = 'on'"
+    )
+    answers["read_only"] = read_only
+    positions = None
+    if may_read_sequence(answers):
+        query = position_sequence.build_query(schema, str(answers["sequence"]))
+        positions = await _fetch_row(connection, query)
+    pid = connection.info.backend_pid
+    return build_facts(answers, positions, schema=schema, refusal="", libpq_pid=pid)
+
+
+async def _fetch_nodes(connection: Any) -> ProxyState:
+    ((proxy, version),) = await _fetch_all(connection, SELECT_MAP)
+    nodes = [ProxyNode(*row) for row in await _fetch_all(connection, SELECT_NODES)]
+    states = await _fetch_all(connection, SELECT_STATES)
+    return ProxyState(
+        proxy=proxy,
+        version=version,
+        slots=dict(await _fetch_all(connection, SELECT_SLOTS)),
+        exceptions=[CategoryState(*row) for row in states],
+        places=dict(await _fetch_all(connection, SELECT_PLACES)),
+        nodes=[await _fetch_node(connection, node) for node in nodes],
+    )
+
+
+async def _fetch_node(connection: Any, node: ProxyNode) -> NodeState:
+    try:
+        (row,) = await _fetch_all(connection, SELECT_FACTS, [node.number])
+        categories = await _fetch_all(connection, LIST_CATEGORIES, [node.number])
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        return NodeState(node, None, [], get_first_line(error).strip())
+    return NodeState(node, NodeFacts(*row), [name for (name,) in categories], "")
+
+
+async def _fetch_all(
+    connection: Any, query: str, parameters: list[int] | None = None
+) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = await (await connection.execute(query, parameters)).fetchall()
+    return rows
+
+
+async def _fetch_row(connection: Any, query: str) -> tuple[Any, ...]:
+    (row,) = await _fetch_all(connection, query)
     return row

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..._diagnosis.findings import Finding, diagnose
+from ..._diagnosis.findings import Finding
 from ..._errors import IncompatibleServerError
 from ..consumers.queries import list_consumers
 from ..page import Page, page_route
 from ..site import Site
-from .queries import fetch_health
+from .queries import find_store_health
 from .view import build_sections, check_consumers, summarize
 
 _KEPT_SECONDS = 5.0
@@ -27,9 +27,9 @@ async def show_health(page: Page) -> Response:
     """Show what keeps this library from working, what is slow or dangerous, and what is fine."""
     site = page.site
     try:
-        facts = await site.answers.get("health", _KEPT_SECONDS, lambda: fetch_health(site))
+        of_store = await site.answers.get("health", _KEPT_SECONDS, lambda: find_store_health(site))
         consumers = await list_consumers(site)
-        found = [*check_consumers(consumers, datetime.now(UTC)), *diagnose(facts)]
+        found = [*check_consumers(consumers, datetime.now(UTC)), *of_store]
     except IncompatibleServerError as error:
         found = [Finding("problem", "store", str(error), "`messagedb doctor` says more about it")]
     return page.render("health.html", sections=build_sections(found), summary=summarize(found))
