@@ -11,7 +11,7 @@ from psycopg import sql
 
 from messagedb._connection import position_sequence
 from messagedb._schema import revisions
-from messagedb._sql import consumers
+from messagedb._sql import consumers, nodes
 from messagedb._sql.groups import group_statements
 from messagedb._sql.listings import listing_statements
 from messagedb._sql.scans import scan_statements
@@ -58,6 +58,7 @@ def build_others() -> Iterator[tuple[Planned, bytes]]:
         "transaction_fate": transaction_fate(
             SQL, table_readable=True, history_readable=True
         ).decode(),
+        "MESSAGE_PLACES": nodes.MESSAGE_PLACES.decode(),
         "_compare": "SELECT id::text FROM message_store.messages WHERE global_position = $1",
         "_read_head": "SELECT coalesce(max(global_position), 0) FROM message_store.messages",
     }
