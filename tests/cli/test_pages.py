@@ -42,6 +42,7 @@ def test_the_commands_of_a_page_run(page: Path, open_folder: Path) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
-        assert str(store) in done.stderr  # it says which store it is
-        with Client(server.url) as client:
-            assert client.get_store_head()
+        if re.sub(r"^messagedb explain.*\n", "", "".join(commands), flags=re.M):
+            assert str(store) in done.stderr  # it says which store it is
+            with Client(server.url) as client:
+                assert client.get_store_head()

@@ -205,7 +205,7 @@ async def test_an_identifier_is_used_with_partitions_or_without_them(
             old = AsyncConsumer(client, other_category, identifier="shared", **options)
             record_numbers(old)
             await old.run(until="caught_up")
-            with pytest.raises(PositionConflictError, match="another identifier"):
+            with pytest.raises(PositionConflictError, match="old_size=…, new_size=2"):
                 await shared(client, other_category).reset_position(1)
 
 
