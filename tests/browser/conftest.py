@@ -22,6 +22,7 @@ from playwright.async_api import (
     Response,
     async_playwright,
 )
+from site_check import ARGUMENTS
 
 from messagedb import AsyncClient
 from messagedb.ui import create_app
@@ -30,15 +31,6 @@ from tests.conftest import NewDatabase
 from tests.support.background_async import Background, eventually
 
 TOKEN = "the token of the browser"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 class Site(NamedTuple):
@@ -68,7 +60,7 @@ async def chromium() -> AsyncIterator[Browser]:
     if program is None:
         pytest.skip("there is no chromium to open pages with: see .ci/packages")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield browser
         await browser.close()
 

@@ -13,8 +13,6 @@ from typing import Final
 
 import pytest
 import site_check
-from fetch_axe import fetch
-from fetch_message_db import FetchError
 from playwright.async_api import Browser
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -51,11 +49,8 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("axe")
 def test_a_page_with_every_fault_is_found(folder: Path) -> None:
-    try:
-        fetch()
-    except FetchError as error:
-        pytest.skip(f"axe is not there to check pages with: {error}")
     if shutil.which("chromium") is None:
         pytest.skip("there is no chromium to open pages with: see .ci/packages")
     program = str(ROOT / "scripts" / "site_check.py")

@@ -160,7 +160,6 @@ OF_PAGES: Final = frozenset(
     {
         ("_ui/messages/queries.py", "find_stream_name"),
         ("_ui/messages/queries.py", "read_field"),
-        ("_ui/nodes.py", "find_streams"),
         ("_ui/site.py", "find_stream"),
         ("_ui/streams/names.py", "find_name"),
         ("_ui/streams/queries.py", "_END"),

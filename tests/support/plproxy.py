@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import psycopg
+import pytest
 
 from messagedb import schema
 from tests.support.server import OwnServer
@@ -64,6 +68,29 @@ CREATE FUNCTION message_store.message_store_version() RETURNS varchar LANGUAGE p
 
 class NoPLProxyError(Exception):
     """No PostgreSQL with PL/Proxy is on this machine; the text names what is missing."""
+
+
+class Closable(Protocol):
+    """A store of a test."""
+
+    def close(self) -> None:
+        """Stop its servers."""
+
+
+S = TypeVar("S", bound=Closable)
+
+
+@contextmanager
+def open_proxied(make: Callable[[], S]) -> Generator[S]:
+    """Make a store behind PL/Proxy for the block; skip the test if PL/Proxy is not installed."""
+    try:
+        store = make()
+    except NoPLProxyError as error:
+        pytest.skip(str(error))
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 class ProxiedStore:

@@ -26,7 +26,7 @@ from messagedb import (
 from messagedb._ui.nodes import NodeReader
 from messagedb.ui import create_app
 from tests.support.background_async import eventually
-from tests.support.plproxy import NoPLProxyError, ProxiedStore
+from tests.support.plproxy import ProxiedStore, open_proxied
 from tests.support.several_nodes import SeveralNodes
 from tests.ui.conftest import TOKEN, Browse, sign_in
 from tests.ui.test_access import find_form_token
@@ -35,12 +35,8 @@ from tests.ui.test_access import find_form_token
 @pytest.fixture(scope="module")
 def nodes() -> Generator[SeveralNodes]:
     """Return a store on two nodes."""
-    try:
-        nodes = SeveralNodes()
-    except NoPLProxyError as error:
-        pytest.skip(str(error))
-    yield nodes
-    nodes.close()
+    with open_proxied(SeveralNodes) as nodes:
+        yield nodes
 
 
 @pytest.fixture
@@ -56,6 +52,7 @@ async def visitor(proxied: AsyncClient, browse: Browse) -> httpx2.AsyncClient:
     return await sign_in(browse(create_app(proxied, token=TOKEN)))
 
 
+END_SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'a'"
 WORKING = [
     "/",
     "/categories",
@@ -133,14 +130,33 @@ async def test_the_page_of_health_looks_at_each_node(
     assert "slots on 2 nodes" in page
 
 
+async def test_a_node_that_is_away_is_named_and_the_pages_of_the_others_work(
+    proxied: AsyncClient, nodes: SeveralNodes, visitor: httpx2.AsyncClient, category: str
+) -> None:
+    away, here = (nodes.name_category(category + node, node) for node in nodes.names)
+    for name in (away, here):
+        await proxied.write_message(f"{name}-1", NewMessage("Noted"))
+    nodes.ask("postgres", "alter database a allow_connections false")
+    try:
+        nodes.ask("postgres", END_SESSIONS)
+        assert (await visitor.get("/stream", params={"name": f"{here}-1"})).status_code == 200
+        page = await visitor.get("/stream", params={"name": f"{away}-1"})
+        assert page.status_code == 503
+        assert "node &#39;a&#39;" in page.text or "node a" in page.text
+        health = await visitor.get("/health")
+        assert health.status_code == 200
+        problems = health.text.split("Problems")[1].split("</section>")[0]
+        assert "<strong>Node a</strong>" in problems
+        assert "<strong>Node b</strong>" not in problems
+    finally:
+        nodes.ask("postgres", "alter database a allow_connections true")
+    assert (await visitor.get("/stream", params={"name": f"{away}-1"})).status_code == 200
+
+
 async def test_pages_of_a_proxying_database_of_another_make_say_where_the_messages_are(
     browse: Browse,
 ) -> None:
-    try:
-        store = ProxiedStore()
-    except NoPLProxyError as error:
-        pytest.skip(str(error))
-    try:
+    with open_proxied(ProxiedStore) as store:
         async with AsyncClient(store.url()) as client:
             visitor = await sign_in(browse(create_app(client, token=TOKEN)))
             for path in ("/", "/categories", "/consumers", "/parked"):
@@ -149,8 +165,6 @@ async def test_pages_of_a_proxying_database_of_another_make_say_where_the_messag
                 assert "The messages are in other databases" in page.text
                 assert "<code>messagedb proxy status</code>" in page.text
                 assert "transaction" not in page.text
-    finally:
-        store.close()
 
 
 async def check_links(visitor: httpx2.AsyncClient, category: str, id: str) -> None:

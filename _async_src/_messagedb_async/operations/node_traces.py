@@ -7,7 +7,7 @@ from uuid import UUID
 
 from messagedb import hooks
 from messagedb._errors import ServerError
-from messagedb._operations import node_traces, store_reads, traces
+from messagedb._operations import node_queries, node_traces, store_reads, traces
 from messagedb._operations.requests import ReadRequest
 from messagedb._operations.rows import parse_messages as messages_of
 from messagedb._sql.scans import scan_statements
@@ -41,7 +41,7 @@ async def trace_on_nodes(
     chain = await _read_chain(store, sql, message, include_data)
     search = node_traces.NodeTraceSearch(traces.start_trace(chain), max_messages)
     is_complete = True
-    for (node,) in await read_rows(store, node_traces.build_node_list()):
+    for (node,) in await read_rows(store, node_queries.build_node_list()):
         is_complete &= await _search_node(store, node, search, window)
     found: list[Message[Any]] = []
     for place in search.list_places():
@@ -99,8 +99,8 @@ async def _find_places(store: AsyncOperations, name: UUID | str) -> list[Place]:
     place = traces.parse_identifier(name)
     if place is not None:
         return [place]
-    rows = await read_rows(store, node_traces.build_place_search(traces.parse_id(name)))
-    return [(stream, position) for stream, position in node_traces.parse_rows(rows)]
+    rows = await read_rows(store, node_queries.build_place_search(traces.parse_id(name)))
+    return [(stream, position) for stream, position in node_queries.parse_rows(rows)]
 
 
 async def _search_node(
@@ -109,12 +109,12 @@ async def _search_node(
     """Note the links in the window of a node, and return True if it has no later messages."""
 
     async def read_there(read: ReadRequest) -> list[tuple[Any, ...]]:
-        rows = await read_rows(store, node_traces.build_on_node(node, read))
-        return node_traces.parse_rows(rows)
+        rows = await read_rows(store, node_queries.build_on_node(node, read))
+        return node_queries.parse_rows(rows)
 
     sql, scans = (
-        trace_statements(node_traces.SCHEMA, include_data=False),
-        scan_statements(node_traces.SCHEMA),
+        trace_statements(node_queries.SCHEMA, include_data=False),
+        scan_statements(node_queries.SCHEMA),
     )
     ((first, head),) = await read_there(store_reads.build_store_bounds(scans))
     if head is None:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import re
 from datetime import timedelta
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
 from .._errors import IncompatibleServerError, MessageDecodeError
 from .._messages.message import EPOCH, Message
-from .._sql.nodes import LIST_NODES, MESSAGE_PLACES, ROWS_OF_ALL_NODES, ROWS_ON_NODE
-from .._sql.statements import Statement
-from .requests import ReadRequest
+from .node_queries import build_call
 from .traces import Place, Trace, TraceNode, get_workflow, parse_place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
-    from uuid import UUID
 
     from .._sql.traces import TraceStatements
-
-SCHEMA: Final = "message_store"
-"""The schema of Message DB on each node."""
+    from .requests import ReadRequest
 
 PAGE: Final = 10_000
 """The number of global positions of one read."""
 
 _CLOCKS: Final = timedelta(minutes=1)
-_PARAMETER: Final = re.compile(rb"\$(\d+)")
 
 
 class NodeTraceSearch:
@@ -137,32 +129,9 @@ def not_continued_error() -> IncompatibleServerError:
     )
 
 
-def build_node_list() -> ReadRequest:
-    """Return the read of the numbers of the nodes."""
-    return _build(LIST_NODES)
-
-
-def build_place_search(id: UUID) -> ReadRequest:
-    """Return the read of the places of a message on all nodes; its rows are JSON."""
-    text = MESSAGE_PLACES.replace(b"$1", _literal(str(id)))
-    return _build(ROWS_OF_ALL_NODES, text.decode(), "true")
-
-
-def build_on_node(node: int, read: ReadRequest) -> ReadRequest:
-    """Return the read that has a node run another one; its rows are JSON."""
-    text, params = read.query
-    filled = _PARAMETER.sub(lambda found: _literal(params[int(found.group(1)) - 1]), text)
-    return _build(ROWS_ON_NODE, node, filled.decode(), "true")
-
-
 def build_message_read(sql: TraceStatements, place: Place) -> ReadRequest:
     """Return the read of the message at a position of a stream, by the server's function."""
-    return _build(sql.message_on_node, *place)
-
-
-def parse_rows(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return the rows that a node has given as JSON."""
-    return [tuple(json.loads(row)) for (row,) in rows]
+    return build_call(sql.message_on_node, *place)
 
 
 def _order(message: Message[Any]) -> tuple[datetime, int]:
@@ -174,17 +143,3 @@ def _order(message: Message[Any]) -> tuple[datetime, int]:
 
 def _order_of_node(node: TraceNode) -> tuple[datetime, int]:
     return _order(node.message)
-
-
-def _literal(value: object) -> bytes:
-    if value is None:
-        return b"NULL"
-    if isinstance(value, int):
-        return str(value).encode()
-    text = str(value).replace("\\", "\\\\").replace("'", "''")
-    return f" E'{text}'".encode()
-
-
-def _build(text: bytes, *params: Any) -> ReadRequest:
-    query = Statement(text, params)
-    return ReadRequest(query, query)

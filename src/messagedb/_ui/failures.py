@@ -24,7 +24,7 @@ ELSEWHERE: Final = (
     "Open the UI on a database that has the messages. All pages work on a proxying database, too, "
     "if `messagedb proxy init` made it: `messagedb proxy status` shows that, and names the nodes."
 )
-"""What to do where a page does not work, as the messages are in other databases."""
+"""The advice where a page does not work, as the messages are in other databases."""
 
 TITLES: Final = {
     400: "This address cannot be read",

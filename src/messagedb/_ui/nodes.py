@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -13,16 +12,20 @@ from psycopg import sql
 from _messagedb_async.operations.internals import read_rows
 from _messagedb_async.transactions.transaction import AsyncTransaction
 
-from .._operations.requests import ReadRequest
-from .._sql.nodes import LIST_NODES, ROWS_OF_ALL_NODES, ROWS_OF_NODE, ROWS_ON_NODE
-from .._sql.statements import Statement
+from .._operations.node_queries import (
+    build_node_list,
+    build_place_search,
+    build_rows,
+    parse_rows,
+)
 from .failures import PageError
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from _messagedb_async.client import AsyncClient
 
-SCHEMA: Final = "message_store"
-"""The schema of Message DB on each node, whatever that of the proxying database."""
+    from .._operations.requests import ReadRequest
 
 VISIBLE: Final = sql.SQL(
     "split_part(split_part(stream_name, '-', 1), ':', 1) <> ALL (ARRAY("
@@ -65,13 +68,12 @@ class NodeReader:
             StoreUnavailableError: the node cannot be reached; the text names it.
         """
         text = fill(query.as_string(None), parameters)
-        statement = ROWS_ON_NODE if isinstance(self.place, int) else ROWS_OF_NODE
-        call = Statement(statement, (self.place, text, str(nested_loops)))
-        return await _read(self.client, call, self.time_limit)
+        read = build_rows(self.place, text, nested_loops=nested_loops)
+        return await _read(self.client, read, self.time_limit)
 
 
 Reader: TypeAlias = AsyncTransaction | NodeReader
-"""What the queries of a page run in: a transaction that only reads, or calls to a node."""
+"""The place where the queries of a page run: a transaction that only reads, or a node."""
 
 
 def move_to(reader: Reader, name: str) -> Reader:
@@ -103,19 +105,15 @@ def check_place(name: str) -> str:
 
 async def list_nodes(client: AsyncClient, time_limit: float) -> list[NodeReader]:
     """Return a reader for each node, in the order of their numbers."""
-    call = Statement(LIST_NODES, ())
-    rows = await read_rows(client, ReadRequest(call, call))
+    rows = await read_rows(client, build_node_list())
     return [NodeReader(client, number, time_limit) for (number,) in rows]
 
 
-async def find_streams(client: AsyncClient, id: str, time_limit: float) -> list[str]:
+async def find_streams(client: AsyncClient, id: UUID, time_limit: float) -> list[str]:
     """Return the streams that have a message with an id: at most one on each node."""
-    query = sql.SQL("SELECT stream_name::text FROM {} WHERE id = {}::uuid").format(
-        sql.Identifier(SCHEMA, "messages"), sql.Literal(id)
-    )
-    call = Statement(ROWS_OF_ALL_NODES, (query.as_string(None), str(True)))
+    rows = await _read(client, build_place_search(id), time_limit)
     # The copies that a move has left may be there as well: of the same stream.
-    return sorted({name for (name,) in await _read(client, call, time_limit)})
+    return sorted({name for name, _ in rows})
 
 
 def fill(text: str, parameters: dict[str, Any] | None) -> str:
@@ -130,10 +128,10 @@ def fill(text: str, parameters: dict[str, Any] | None) -> str:
     return _PARAMETER.sub(replace, text)
 
 
-async def _read(client: AsyncClient, call: Statement, time_limit: float) -> list[tuple[Any, ...]]:
+async def _read(client: AsyncClient, read: ReadRequest, time_limit: float) -> list[tuple[Any, ...]]:
     try:
         async with asyncio.timeout(time_limit):
-            rows = await read_rows(client, ReadRequest(call, call))
+            rows = await read_rows(client, read)
     except TimeoutError:
         raise server_errors.QueryCanceled("the query took longer than its time limit") from None
-    return [tuple(json.loads(row)) for (row,) in rows]
+    return parse_rows(rows)

@@ -10,8 +10,9 @@ from psycopg import sql
 
 from _messagedb_async.operations.internals import get_server, get_session_config
 
+from .._operations.node_queries import SCHEMA
 from .failures import ELSEWHERE, NO_ANSWER, RELOAD, PageError
-from .nodes import SCHEMA, NodeReader, Reader, check_place, find_streams, list_nodes
+from .nodes import NodeReader, Reader, check_place, find_streams, list_nodes
 from .rendering.templates import load_templates
 from .security.signing import Signer
 from .shared_answers import SharedAnswers
@@ -132,7 +133,7 @@ class Site:
         """
         if not await self.look_for_nodes():
             return None
-        for name in await find_streams(self.client, str(id), self.settings.time_limit):
+        for name in await find_streams(self.client, id, self.settings.time_limit):
             reader = NodeReader(self.client, name, self.settings.time_limit)
             query = sql.SQL("SELECT 1 FROM {} WHERE id = {}::uuid")
             if await fetch(reader, query.format(self.table, sql.Literal(str(id)))):

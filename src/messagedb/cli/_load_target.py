@@ -28,6 +28,7 @@ from messagedb import (
     run_consumers,
     run_consumers_async,
 )
+from messagedb.app import AppConsumer, AppReadModel, AsyncAppConsumer, AsyncAppReadModel
 from messagedb.consumers import ParkedMessage
 
 from ._exit import exit_import_error
@@ -44,6 +45,7 @@ R = TypeVar("R")
 
 _SYNC = (Consumer, AllConsumer, ReadModel)
 _ASYNC = (AsyncConsumer, AsyncAllConsumer, AsyncReadModel)
+_OF_APPS = (AppConsumer, AppReadModel, AsyncAppConsumer, AsyncAppReadModel)
 
 
 class ConsumerRunner(ABC):
@@ -190,7 +192,7 @@ def open_consumers(
 
 def _as_list(found: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
     made: list[Any] = [found] if isinstance(found, kinds) else found
-    if type(found).__name__.removeprefix("Async") in ("AppConsumer", "AppReadModel"):
+    if isinstance(found, _OF_APPS):
         raise ValidationError(
             "the target is a part of an app, which makes it when it opens: name the app, as in"
             " bank:app. Nothing was started."

@@ -27,7 +27,7 @@ from messagedb import (
 )
 from tests._async.accounts import DECIDER, Withdraw
 from tests._async.entity_crowd import check_commands
-from tests.support.plproxy import NoPLProxyError, ProxiedStore
+from tests.support.plproxy import ProxiedStore, open_proxied
 
 REFUSED = "by PL/Proxy, where each call is committed separately"
 
@@ -35,12 +35,8 @@ REFUSED = "by PL/Proxy, where each call is committed separately"
 @pytest.fixture(scope="module")
 def store() -> Generator[ProxiedStore]:
     """Return a store that is spread over two databases."""
-    try:
-        store = ProxiedStore()
-    except NoPLProxyError as error:
-        pytest.skip(str(error))
-    yield store
-    store.close()
+    with open_proxied(ProxiedStore) as store:
+        yield store
 
 
 @pytest.fixture

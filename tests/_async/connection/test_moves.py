@@ -28,7 +28,7 @@ from messagedb.schema import abort_proxy_move_async, move_proxy_category_async
 from messagedb.streams import hash_64
 from tests.support.background_async import Background, eventually
 from tests.support.partition_owner import PartitionOwner
-from tests.support.plproxy import NoPLProxyError
+from tests.support.plproxy import open_proxied
 from tests.support.several_nodes import PROXY, SeveralNodes
 
 END_SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
@@ -37,12 +37,8 @@ END_SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where dat
 @pytest.fixture(scope="module")
 def nodes() -> Generator[SeveralNodes]:
     """Return two nodes, between which the tests move their categories."""
-    try:
-        nodes = SeveralNodes()
-    except NoPLProxyError as error:
-        pytest.skip(str(error))
-    yield nodes
-    nodes.close()
+    with open_proxied(SeveralNodes) as nodes:
+        yield nodes
 
 
 def noted(n: int) -> NewMessage:

@@ -33,7 +33,7 @@ from messagedb import (
 from tests._async.accounts import DECIDER, Deposit
 from tests._async.entity_crowd import check_commands
 from tests.support.background_async import Background, eventually
-from tests.support.plproxy import NoPLProxyError
+from tests.support.plproxy import open_proxied
 from tests.support.several_nodes import PROXY, SeveralNodes
 
 WAITING = """
@@ -47,12 +47,8 @@ REFUSED = "by PL/Proxy, where each call is committed separately"
 @pytest.fixture(scope="module")
 def nodes() -> Generator[SeveralNodes]:
     """Return a store on two nodes."""
-    try:
-        nodes = SeveralNodes()
-    except NoPLProxyError as error:
-        pytest.skip(str(error))
-    yield nodes
-    nodes.close()
+    with open_proxied(SeveralNodes) as nodes:
+        yield nodes
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..._diagnosis.findings import Finding
-from ..._errors import IncompatibleServerError
+from ..._errors import IncompatibleServerError, StoreUnavailableError
 from ..consumers.queries import list_consumers
 from ..page import Page, page_route
 from ..site import Site
@@ -28,8 +28,21 @@ async def show_health(page: Page) -> Response:
     site = page.site
     try:
         of_store = await site.answers.get("health", _KEPT_SECONDS, lambda: find_store_health(site))
-        consumers = await list_consumers(site)
-        found = [*check_consumers(consumers, datetime.now(UTC)), *of_store]
+        found = [*await _check_consumers(site), *of_store]
     except IncompatibleServerError as error:
         found = [Finding("problem", "store", str(error), "`messagedb doctor` says more about it")]
     return page.render("health.html", sections=build_sections(found), summary=summarize(found))
+
+
+async def _check_consumers(site: Site) -> list[Finding]:
+    """Return the findings about consumers; of several nodes, one for what is unavailable.
+
+    Raises:
+        StoreUnavailableError: the store is, and it is on one server.
+    """
+    try:
+        return check_consumers(await list_consumers(site), datetime.now(UTC))
+    except StoreUnavailableError as error:
+        if not site.has_nodes:
+            raise
+        return [Finding("problem", "consumers", f"they cannot be listed: {error}")]
