@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,8 @@ SELECT_SLOTS: Final = "SELECT slot, node FROM messagedb.proxy_slots"
 SELECT_STATES: Final = "SELECT category, node, state, target FROM messagedb.proxy_categories"
 SELECT_FACTS: Final = "SELECT * FROM messagedb.proxy_node_facts(%s)"
 LIST_CATEGORIES: Final = "SELECT messagedb.proxy_node_categories(%s)"
+
+Row: TypeAlias = tuple[Any, ...]
 
 _OWN_VERSION: Final = 3
 _SHOWN: Final = 10
@@ -80,6 +82,31 @@ class ProxyState(msgspec.Struct, frozen=True, kw_only=True):
     exceptions: Sequence[CategoryState]
     places: Mapping[str, str]
     nodes: Sequence[NodeState]
+
+
+def build_proxy_state(
+    found: Iterable[Row],
+    slots: Iterable[Row],
+    states: Iterable[Row],
+    places: Iterable[Row],
+    nodes: Sequence[NodeState],
+) -> ProxyState:
+    """Return the state from the rows of ``SELECT_MAP`` and of the queries above."""
+    ((proxy, version),) = found
+    return ProxyState(
+        proxy=proxy,
+        version=version,
+        slots=dict(slots),
+        exceptions=[CategoryState(*row) for row in states],
+        places=dict(places),
+        nodes=nodes,
+    )
+
+
+def build_node_state(node: ProxyNode, facts: Iterable[Row], categories: Iterable[Row]) -> NodeState:
+    """Return the state of a node that responds, from the rows about it."""
+    (row,) = facts
+    return NodeState(node, NodeFacts(*row), [name for (name,) in categories], "")
 
 
 def build_status_rows(state: ProxyState) -> Iterator[dict[str, Any]]:

@@ -13,10 +13,11 @@ from messagedb._diagnosis.proxy_findings import (
     SELECT_PLACES,
     SELECT_SLOTS,
     SELECT_STATES,
-    CategoryState,
-    NodeFacts,
     NodeState,
     ProxyState,
+    Row,
+    build_node_state,
+    build_proxy_state,
 )
 from messagedb._schema import proxy_plan
 from messagedb._schema.proxy_plan import ProxyNode
@@ -34,24 +35,25 @@ def fetch_proxy_state(conn: psycopg.Connection[Any]) -> ProxyState | None:
     has_map = conn.execute("SELECT to_regclass('messagedb.proxy_map') IS NOT NULL").fetchone()
     if has_map != (True,):
         return None
-    ((own, version),) = conn.execute(proxy_plan.SELECT_MAP).fetchall()
-    nodes = [ProxyNode(*row) for row in conn.execute(proxy_plan.SELECT_NODES).fetchall()]
-    return ProxyState(
-        proxy=own,
-        version=version,
-        slots=dict(conn.execute(SELECT_SLOTS).fetchall()),
-        exceptions=[CategoryState(*row) for row in conn.execute(SELECT_STATES).fetchall()],
-        places=dict(conn.execute(SELECT_PLACES).fetchall()),
-        nodes=[_fetch_node(conn, each) for each in nodes],
+
+    def fetch(query: str) -> list[Row]:
+        return conn.execute(query.encode()).fetchall()
+
+    return build_proxy_state(
+        fetch(proxy_plan.SELECT_MAP),
+        fetch(SELECT_SLOTS),
+        fetch(SELECT_STATES),
+        fetch(SELECT_PLACES),
+        [_fetch_node(conn, ProxyNode(*row)) for row in fetch(proxy_plan.SELECT_NODES)],
     )
 
 
 def _fetch_node(conn: psycopg.Connection[Any], node: ProxyNode) -> NodeState:
     try:
-        (row,) = conn.execute(SELECT_FACTS, [node.number]).fetchall()
+        facts = conn.execute(SELECT_FACTS, [node.number]).fetchall()
         categories = conn.execute(LIST_CATEGORIES, [node.number]).fetchall()
     except psycopg.Error as error:
         if conn.closed:
             raise
         return NodeState(node, None, [], get_first_line(error).strip())
-    return NodeState(node, NodeFacts(*row), [each[0] for each in categories], "")
+    return build_node_state(node, facts, categories)

@@ -20,10 +20,11 @@ from ..._diagnosis.proxy_findings import (
     SELECT_PLACES,
     SELECT_SLOTS,
     SELECT_STATES,
-    CategoryState,
-    NodeFacts,
     NodeState,
     ProxyState,
+    Row,
+    build_node_state,
+    build_proxy_state,
     diagnose_proxy,
 )
 from ..._schema.proxy_plan import SELECT_MAP, SELECT_NODES, ProxyNode
@@ -69,37 +70,32 @@ async def _fetch_facts(connection: Any, schema: str) -> StoreFacts:
 
 
 async def _fetch_nodes(connection: Any) -> ProxyState:
-    ((proxy, version),) = await _fetch_all(connection, SELECT_MAP)
-    nodes = [ProxyNode(*row) for row in await _fetch_all(connection, SELECT_NODES)]
-    states = await _fetch_all(connection, SELECT_STATES)
-    return ProxyState(
-        proxy=proxy,
-        version=version,
-        slots=dict(await _fetch_all(connection, SELECT_SLOTS)),
-        exceptions=[CategoryState(*row) for row in states],
-        places=dict(await _fetch_all(connection, SELECT_PLACES)),
-        nodes=[await _fetch_node(connection, node) for node in nodes],
+    nodes = await _fetch_all(connection, SELECT_NODES)
+    return build_proxy_state(
+        await _fetch_all(connection, SELECT_MAP),
+        await _fetch_all(connection, SELECT_SLOTS),
+        await _fetch_all(connection, SELECT_STATES),
+        await _fetch_all(connection, SELECT_PLACES),
+        [await _fetch_node(connection, ProxyNode(*row)) for row in nodes],
     )
 
 
 async def _fetch_node(connection: Any, node: ProxyNode) -> NodeState:
     try:
-        (row,) = await _fetch_all(connection, SELECT_FACTS, [node.number])
+        facts = await _fetch_all(connection, SELECT_FACTS, [node.number])
         categories = await _fetch_all(connection, LIST_CATEGORIES, [node.number])
     except psycopg.Error as error:
         if connection.closed:
             raise
         return NodeState(node, None, [], get_first_line(error).strip())
-    return NodeState(node, NodeFacts(*row), [name for (name,) in categories], "")
+    return build_node_state(node, facts, categories)
 
 
-async def _fetch_all(
-    connection: Any, query: str, parameters: list[int] | None = None
-) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = await (await connection.execute(query, parameters)).fetchall()
+async def _fetch_all(connection: Any, query: str, parameters: list[int] | None = None) -> list[Row]:
+    rows: list[Row] = await (await connection.execute(query, parameters)).fetchall()
     return rows
 
 
-async def _fetch_row(connection: Any, query: str) -> tuple[Any, ...]:
+async def _fetch_row(connection: Any, query: str) -> Row:
     (row,) = await _fetch_all(connection, query)
     return row
