@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import subprocess
 import sys
@@ -87,9 +86,13 @@ def broker(case: Case) -> Iterator[Broker]:
 
 
 async def test_no_message_is_missing_after_kills_of_the_broker_and_of_the_publisher(
-    case: Case, broker: Broker, new_database: Any, category: str
+    case: Case,
+    broker: Broker,
+    new_database: Any,
+    category: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    logging.getLogger("messagedb.consumer").setLevel("ERROR")
+    caplog.set_level("ERROR", "messagedb.consumer")  # until the test ends: others read the log
     store = new_database()
     reader = case.reader(broker.url)
     categories = category, f"{category}Other"
