@@ -13,6 +13,8 @@ PRIVATE_TITLE = re.compile(
     r'(?<= title=")(?:messagedb(?:\.\w+)*?\._\w+|_messagedb_async)(?:\.[a-z_]\w*)*\.(?=\w)'
 )
 CHART = re.compile(r'(<img\b[^>]* src="[^"]*_images/([^"/]+\.svg)")')
+CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
+LONG_NAME = re.compile(r'(?<=<span class="pre">)[\w./:-]{25,}(?=</span>)')
 SVG_SIZE = re.compile(r'<svg\b[^>]* viewBox="0 0 ([\d.]+) ([\d.]+)"')
 
 
@@ -44,6 +46,18 @@ def add_sizes(body: str, files: dict[str, Path]) -> str:
     return CHART.sub(add_size, body)
 
 
+def add_line_breaks(body: str) -> str:
+    """Let long names in tables continue on the next line, so that other columns keep their width.
+
+    A name is copied without these places.
+    """
+
+    def in_name(found: re.Match[str]) -> str:
+        return re.sub(r"(?<=[_/])(?=\w)", "<wbr/>", found[0])
+
+    return CELL.sub(lambda cell: LONG_NAME.sub(in_name, cell[0]), body)
+
+
 def correct(body: str, images: dict[str, Path]) -> str:
     """Return the HTML of a page with all corrections.
 
@@ -51,4 +65,4 @@ def correct(body: str, images: dict[str, Path]) -> str:
         body: the HTML of the page's text.
         images: the source of each picture, by its name in the site.
     """
-    return hide_private_titles(list_parameters(add_sizes(body, images)))
+    return hide_private_titles(list_parameters(add_sizes(add_line_breaks(body), images)))

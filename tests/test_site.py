@@ -220,7 +220,9 @@ def test_what_is_wrong_with_files_of_a_site_is_found(tmp_path: Path) -> None:
     ]
 
 
-def test_html_of_a_page_has_valid_signatures_public_names_and_sizes(tmp_path: Path) -> None:
+def test_html_of_a_page_has_valid_signatures_public_names_sizes_and_line_breaks(
+    tmp_path: Path,
+) -> None:
     chart = tmp_path / "chart.svg"
     chart.write_text('<?xml version="1.0"?>\n<svg width="4pt" viewBox="0 0 640.2 99.6" />', "utf-8")
     body = """<span class="sig-paren">(</span><dl>
@@ -232,7 +234,10 @@ def test_html_of_a_page_has_valid_signatures_public_names_and_sizes(tmp_path: Pa
 <a href="#a" title="messagedb._clients.pool.Client.close"></a>
 <a href="#b" title="messagedb.embedded._server.start"></a>
 <a href="#c" title="messagedb.errors.PoolError"></a>
-<img alt="A chart" src="../_images/chart.svg" /><img src="_images/ui.webp" />"""
+<img alt="A chart" src="../_images/chart.svg" /><img src="_images/ui.webp" />
+<td><code><span class="pre">test_a_name_of_26_letters_</span></code></td>
+<td>test_a_name_of_26_letters_</td><td><span class="pre">short_name</span></td>
+<p><span class="pre">test_a_name_of_26_letters_</span></p>"""
     assert page_html.correct(body, {"chart.svg": chart}).splitlines() == [
         '<span class="sig-paren">(</span><span class="sig-lines">',
         '<span class="sig-line"><em class="sig-param">first</em>,</span>',
@@ -245,4 +250,8 @@ def test_html_of_a_page_has_valid_signatures_public_names_and_sizes(tmp_path: Pa
         '<a href="#c" title="messagedb.errors.PoolError"></a>',
         '<img alt="A chart" src="../_images/chart.svg" width="640" height="100" loading="lazy" />'
         '<img src="_images/ui.webp" />',
+        '<td><code><span class="pre">test_<wbr/>a_<wbr/>name_<wbr/>of_<wbr/>26_<wbr/>letters_'
+        "</span></code></td>",
+        '<td>test_a_name_of_26_letters_</td><td><span class="pre">short_name</span></td>',
+        '<p><span class="pre">test_a_name_of_26_letters_</span></p>',
     ]

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ObjectInUse
 
 from messagedb import (
     NO_STREAM,
@@ -23,6 +24,7 @@ from messagedb import (
     TablePositionStore,
 )
 from tests.conftest import NewDatabase
+from tests.support.background_sync import eventually
 from tests.support.dumps import dump, restore
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipes" / "retention.md").read_text()
@@ -182,11 +184,20 @@ def replace_database(url: str, restored: str) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}"
     )
     between = sql.Identifier(f"between_{uuid4().hex}")
-    with psycopg.connect(make_conninfo(url, dbname="postgres")) as admin:
-        admin.execute(rename.format(theirs, between))
-        admin.execute(end_sessions.format(sql.Literal(conninfo_to_dict(url)["dbname"])))
-        admin.execute(rename.format(ours, theirs))
-        admin.execute(rename.format(between, ours))
+
+    def replace() -> bool:
+        with psycopg.connect(make_conninfo(url, dbname="postgres")) as admin:
+            try:
+                admin.execute(rename.format(theirs, between))
+                admin.execute(end_sessions.format(sql.Literal(conninfo_to_dict(url)["dbname"])))
+                admin.execute(rename.format(ours, theirs))
+                admin.execute(rename.format(between, ours))
+            except ObjectInUse:  # a client has connected since its session was ended
+                admin.rollback()
+                return False
+            return True
+
+    eventually(replace, 30.0)
 
 
 def test_an_older_backup_stops_a_running_consumer_before_it_skips_a_message(
