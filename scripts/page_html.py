@@ -14,7 +14,7 @@ PRIVATE_TITLE = re.compile(
 )
 CHART = re.compile(r'(<img\b[^>]* src="[^"]*_images/([^"/]+\.svg)")')
 CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
-LONG_NAME = re.compile(r'(?<=<span class="pre">)[\w./:-]{25,}(?=</span>)')
+LONG_NAME = re.compile(r'(?<=<span class="pre">)[\w./:()=-]{20,}(?=</span>)')
 SVG_SIZE = re.compile(r'<svg\b[^>]* viewBox="0 0 ([\d.]+) ([\d.]+)"')
 
 
@@ -53,7 +53,7 @@ def add_line_breaks(body: str) -> str:
     """
 
     def in_name(found: re.Match[str]) -> str:
-        return re.sub(r"(?<=[_/])(?=\w)", "<wbr/>", found[0])
+        return re.sub(r"(?<=[_/.(])(?=\w)", "<wbr/>", found[0])
 
     return CELL.sub(lambda cell: LONG_NAME.sub(in_name, cell[0]), body)
 

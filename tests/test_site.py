@@ -235,9 +235,9 @@ def test_html_of_a_page_has_valid_signatures_public_names_sizes_and_line_breaks(
 <a href="#b" title="messagedb.embedded._server.start"></a>
 <a href="#c" title="messagedb.errors.PoolError"></a>
 <img alt="A chart" src="../_images/chart.svg" /><img src="_images/ui.webp" />
-<td><code><span class="pre">test_a_name_of_26_letters_</span></code></td>
-<td>test_a_name_of_26_letters_</td><td><span class="pre">short_name</span></td>
-<p><span class="pre">test_a_name_of_26_letters_</span></p>"""
+<td><code><span class="pre">test_a_name_of_20_let</span></code></td>
+<td>test_a_name_of_20_let</td><td><span class="pre">short_name</span></td>
+<p><span class="pre">test_a_name_of_20_let</span></p>"""
     assert page_html.correct(body, {"chart.svg": chart}).splitlines() == [
         '<span class="sig-paren">(</span><span class="sig-lines">',
         '<span class="sig-line"><em class="sig-param">first</em>,</span>',
@@ -250,8 +250,8 @@ def test_html_of_a_page_has_valid_signatures_public_names_sizes_and_line_breaks(
         '<a href="#c" title="messagedb.errors.PoolError"></a>',
         '<img alt="A chart" src="../_images/chart.svg" width="640" height="100" loading="lazy" />'
         '<img src="_images/ui.webp" />',
-        '<td><code><span class="pre">test_<wbr/>a_<wbr/>name_<wbr/>of_<wbr/>26_<wbr/>letters_'
+        '<td><code><span class="pre">test_<wbr/>a_<wbr/>name_<wbr/>of_<wbr/>20_<wbr/>let'
         "</span></code></td>",
-        '<td>test_a_name_of_26_letters_</td><td><span class="pre">short_name</span></td>',
-        '<p><span class="pre">test_a_name_of_26_letters_</span></p>',
+        '<td>test_a_name_of_20_let</td><td><span class="pre">short_name</span></td>',
+        '<p><span class="pre">test_a_name_of_20_let</span></p>',
     ]
