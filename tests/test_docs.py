@@ -90,6 +90,14 @@ def test_an_example_prints_what_the_page_says(example: Example, tmp_path: Path) 
         assert done.stdout == example.printed
 
 
+def test_the_quick_start_can_be_run_again(tmp_path: Path) -> None:
+    blocks = blocks_of(DOCS / "quick-start.md")
+    sync_block, async_block = examples_of("a", blocks)[0], examples_of("b", async_blocks(blocks))[0]
+    assert '"embedded:./data"' in sync_block.code  # a store that stays
+    for example in (sync_block, sync_block, async_block):
+        test_an_example_prints_what_the_page_says(example, tmp_path)
+
+
 def test_the_files_and_cases_that_the_pages_name_are_there() -> None:
     tests = "".join(path.read_text() for path in (DOCS.parent / "tests").glob("**/test_*.py"))
     for page in DOCS.glob("**/*.md"):
