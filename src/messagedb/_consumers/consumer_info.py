@@ -94,7 +94,8 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
         its lease; ``no report``, if the last one is too old, because its process hangs, is paused,
         died without a lease, or cannot reach the store. Without a report: ``running`` or
         ``stopped`` by its lease; ``not ours``, if its positions may be of another library, whose
-        consumers hold no lease.
+        consumers hold no lease. So is a position that a command has set for a consumer that has not
+        run yet.
 
         Example::
 

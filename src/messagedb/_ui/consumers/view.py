@@ -32,8 +32,8 @@ _HELP: Final = {
     "failed": "its run ended with an error",
     "no report": "its process has stopped to report: it hangs, is paused, died or cannot reach the "
     "store",
-    "not ours": "perhaps a consumer of another library, such as Eventide's: whether it runs cannot "
-    "be seen",
+    "not ours": "a consumer of another library, such as Eventide's, or one that has not run since "
+    "a command has set its position: whether it runs cannot be seen",
     "not running": "it reported a run, and no process holds its lease now",
     "reconnecting": "the store is unavailable to it",
     "retrying": "it waits to call a handler again",
