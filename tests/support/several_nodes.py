@@ -20,20 +20,29 @@ class SeveralNodes:
     Args:
         names: the names of the nodes, which are those of their databases, too.
         spare: further databases, which are empty.
+        apart: the nodes that have a server each, so that they can be stopped.
 
     Raises:
         NoPLProxyError: the programs or the extension are not there.
     """
 
-    def __init__(self, names: Iterable[str] = ("a", "b"), spare: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        names: Iterable[str] = ("a", "b"),
+        spare: Iterable[str] = (),
+        apart: Iterable[str] = (),
+    ) -> None:
         self.server = OwnServer(programs=find_programs())
+        self.servers_apart: dict[str, OwnServer] = {}
         self.names = list(names)
         try:
-            with psycopg.connect(self.server.url(), autocommit=True) as conn:
-                for name in (PROXY, *self.names, *spare):
+            for name in apart:
+                self.servers_apart[name] = OwnServer(programs=find_programs())
+            for name in (PROXY, *self.names, *spare):
+                with psycopg.connect(self._find_server(name).url(), autocommit=True) as conn:
                     conn.execute(f"create database {name}".encode())
             if self.names:
-                nodes = {name: self.server.url(name) for name in self.names}
+                nodes = {name: self.admin_url(name) for name in self.names}
                 schema.install_proxy(self.admin_url(), nodes=nodes)
         except BaseException:
             self.close()
@@ -45,7 +54,7 @@ class SeveralNodes:
 
     def admin_url(self, database: str = PROXY) -> str:
         """Return the URL of a database for a superuser."""
-        return self.server.url(database)
+        return self._find_server(database).url(database)
 
     def ask(self, database: str, query: str, *params: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query in a database, as a superuser."""
@@ -81,5 +90,9 @@ class SeveralNodes:
         raise AssertionError(f"no category is on {node}")
 
     def close(self) -> None:
-        """Stop the server and remove its folder."""
-        self.server.close()
+        """Stop the servers and remove their folders."""
+        for server in (self.server, *self.servers_apart.values()):
+            server.close()
+
+    def _find_server(self, database: str) -> OwnServer:
+        return self.servers_apart.get(database, self.server)

@@ -16,13 +16,14 @@ from messagedb._consumers.consumer_info import (
 from messagedb._consumers.consumer_report import parse_report
 from messagedb._operations import validation
 from messagedb._operations.direction import check_table_readable
+from messagedb._operations.node_queries import build_names_on
 from messagedb._sql import consumers as sql
 from messagedb._sql.consumers import ConsumerQueries, build_consumer_queries
 from messagedb._sql.statements import array_literal
 from messagedb._transactions.options import build_options
 
 from ..client_core.core import open_transaction
-from ..operations.internals import get_server, get_session_config
+from ..operations.internals import get_server, get_session_config, read_rows
 from .position_stores import execute_in
 
 if TYPE_CHECKING:
@@ -33,15 +34,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READ = build_options(read_only=True, is_local=True)
 
 
-async def find_position_categories(client: AsyncClientCore) -> list[str]:
+async def find_position_categories(
+    client: AsyncClientCore, nodes: tuple[int, ...] | None = None
+) -> list[str]:
     """Return the categories in which consumers have stored positions.
 
     It costs a look-up in the index for each category of the store.
 
+    Args:
+        client: the client.
+        nodes: the numbers of the nodes to ask; None for the whole store.
+
     Raises:
         IncompatibleServerError: the role may not read the table of messages.
     """
-    queries = await _choose_queries(client)
+    queries = await _choose_queries(client, nodes)
     async with open_transaction(client, _READ) as transaction:
         return await _find_position_categories(transaction, queries)
 
@@ -52,6 +59,7 @@ async def list_consumers(
     position_categories: list[str] | None = None,
     *,
     lag_limit: int = 100_000,
+    nodes: tuple[int, ...] | None = None,
 ) -> list[ConsumerInfo]:
     """List the consumers of a store: see ``AsyncClient.list_consumers()``.
 
@@ -60,19 +68,33 @@ async def list_consumers(
         category: only consumers of this category; None for all.
         position_categories: the categories of the position streams; None to find them.
         lag_limit: the largest lag that is counted: each message of it is looked at.
+        nodes: only consumers of categories on the nodes with these numbers; None for the whole
+            store.
     """
     if category is not None:
         validation.check_category(category)
-    queries = await _choose_queries(client)
+    queries = await _choose_queries(client, nodes)
     async with open_transaction(client, _READ) as transaction:
         if position_categories is None:
             position_categories = await _find_position_categories(transaction, queries)
         stored = await _list_stored(transaction, queries, position_categories)
     selected = [each for each in stored if category is None or each.category == category]
+    if nodes is not None:
+        names = await find_names_on(client, nodes, [each.parked_stream for each in selected])
+        selected = [each for each in selected if each.parked_stream in names]
     return [await _measure(client, each, queries, lag_limit) for each in selected]
 
 
-async def _choose_queries(client: AsyncClientCore) -> ConsumerQueries:
+async def find_names_on(
+    client: AsyncClientCore, nodes: tuple[int, ...], names: list[str]
+) -> set[str]:
+    """Return those of some streams or categories that are on the nodes with these numbers."""
+    return {name for (name,) in await read_rows(client, build_names_on(nodes, names))}
+
+
+async def _choose_queries(
+    client: AsyncClientCore, nodes: tuple[int, ...] | None
+) -> ConsumerQueries:
     """Return the queries for a client's server.
 
     Raises:
@@ -82,7 +104,8 @@ async def _choose_queries(client: AsyncClientCore) -> ConsumerQueries:
     facts = await get_server(client)
     if not facts.has_nodes:
         check_table_readable(facts, "the list of consumers")
-    return build_consumer_queries(get_session_config(client).settings.schema, facts.has_nodes)
+    schema = get_session_config(client).settings.schema
+    return build_consumer_queries(schema, facts.has_nodes, nodes)
 
 
 async def _find_position_categories(

@@ -16,6 +16,7 @@ from messagedb._sql.scans import scan_statements
 from messagedb._sql.statements import Statement
 
 from ..operations.internals import get_server, get_session_config, read_rows
+from .consumer_info import find_names_on
 from .stored_positions import read_places, read_reports
 
 if TYPE_CHECKING:
@@ -30,14 +31,20 @@ _MOST_MESSAGES: Final = 1_000
 
 
 async def list_partition_sets(
-    client: AsyncClientCore, category: str | None
+    client: AsyncClientCore, category: str | None, nodes: tuple[int, ...] | None = None
 ) -> list[PartitionSetInfo]:
-    """List the partitioned consumers: see ``AsyncClient.list_partition_sets()``."""
+    """List the partitioned consumers: see ``AsyncClient.list_partition_sets()``.
+
+    Args:
+        client: the client.
+        category: only consumers of this category; None for all.
+        nodes: only consumers of categories on the nodes with these numbers; None for all.
+    """
     if category is not None:
         validation.check_category(category)
     if not await _may_read(client):
         return []
-    return await _read_sets(client, category, None)
+    return await _read_sets(client, category, None, nodes)
 
 
 async def list_partitions(
@@ -59,16 +66,23 @@ async def _may_read(client: AsyncClientCore) -> bool:
 
 
 async def _read_sets(
-    client: AsyncClientCore, category: str | None, identifier: str | None
+    client: AsyncClientCore,
+    category: str | None,
+    identifier: str | None,
+    nodes: tuple[int, ...] | None = None,
 ) -> list[PartitionSetInfo]:
     schema = get_session_config(client).settings.schema
     rows = await _read(client, sql.READ_SETS, schema, category, identifier)
-    if not rows:
+    sets = list(map(parse_set, rows))
+    if nodes is not None:
+        reachable = await find_names_on(client, nodes, [each.category for each in sets])
+        sets = [each for each in sets if each.category in reachable]
+    if not sets:
         return []
     has_table = bool((await _read(client, consumers_sql.HAS_POSITIONS))[0][0])
     has_messages = (await get_server(client)).table_readable
     found: list[PartitionSetInfo] = []
-    for each in map(parse_set, rows):
+    for each in sets:
         names = [partition.name for partition in each.partitions]
         places = await read_places(client, names, has_table=has_table)
         reports = await read_reports(client, names) or {}

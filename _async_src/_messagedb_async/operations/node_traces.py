@@ -41,7 +41,7 @@ async def trace_on_nodes(
     chain = await _read_chain(store, sql, message, include_data)
     search = node_traces.NodeTraceSearch(traces.start_trace(chain), max_messages)
     is_complete = True
-    for (node,) in await read_rows(store, node_queries.build_node_list()):
+    for node, _ in await read_rows(store, node_queries.build_node_list()):
         is_complete &= await _search_node(store, node, search, window)
     found: list[Message[Any]] = []
     for place in search.list_places():

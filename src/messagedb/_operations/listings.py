@@ -78,7 +78,7 @@ def build_category_list(
         check_string("after", after)
     if has_nodes:
         is_after = "false" if after is None else "true"
-        return _build_query(CATEGORIES_ON_NODES, after or "", is_after, limit)
+        return _build_query(CATEGORIES_ON_NODES, limit, after or "", is_after)
     if after is None:
         return _build_query(sql.categories, "", limit)
     return _build_query(sql.categories_after, after, limit)

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import sql
 
-from .._sql.nodes import LIST_NODES, MESSAGE_PLACES, ROWS_OF_ALL_NODES, ROWS_OF_NODE, ROWS_ON_NODE
-from .._sql.statements import Statement
+from .._sql.nodes import (
+    CATEGORIES_ON_SOME_NODES,
+    LIST_NODES,
+    MESSAGE_PLACES,
+    NAMES_ON_NODES,
+    ROWS_OF_ALL_NODES,
+    ROWS_OF_NODE,
+    ROWS_ON_NODE,
+)
+from .._sql.statements import Statement, array_literal
 from .requests import ReadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from uuid import UUID
 
 SCHEMA: Final = "message_store"
@@ -23,14 +31,36 @@ _PARAMETER: Final = re.compile(rb"\$(\d+)")
 
 
 def build_node_list() -> ReadRequest:
-    """Return the read of the numbers of the nodes."""
+    """Return the read of the numbers and names of the nodes."""
     return build_call(LIST_NODES)
+
+
+def build_names_on(nodes: Collection[int], names: Collection[str]) -> ReadRequest:
+    """Return the read of those streams or categories that are on some nodes, by their numbers."""
+    return build_call(NAMES_ON_NODES, array_literal(names), list_numbers(nodes))
+
+
+def build_categories_on(nodes: Collection[int], after: str | None, limit: int) -> ReadRequest:
+    """Return the read of the categories after one on some nodes."""
+    is_after = "false" if after is None else "true"
+    numbers = list_numbers(nodes)
+    return build_call(CATEGORIES_ON_SOME_NODES, numbers, after or "", is_after, limit)
+
+
+def list_numbers(nodes: Collection[int]) -> str:
+    """Return the numbers of nodes as an array of the server."""
+    return f"{{{','.join(map(str, nodes))}}}"
 
 
 def build_place_search(id: UUID) -> ReadRequest:
     """Return the read of the places of a message on all nodes; its rows are JSON."""
     text = MESSAGE_PLACES.replace(b"$1", _literal(str(id)))
     return build_call(ROWS_OF_ALL_NODES, text.decode(), "true")
+
+
+def build_place_search_on(node: int, id: UUID) -> ReadRequest:
+    """Return the read of the places of a message on one node; its rows are JSON."""
+    return build_on_node(node, build_call(MESSAGE_PLACES, str(id)))
 
 
 def build_rows(place: str | int, query: str, *, nested_loops: bool = True) -> ReadRequest:

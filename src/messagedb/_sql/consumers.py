@@ -169,6 +169,25 @@ SELECT id, stream_name, type, position, global_position, data, metadata, time
 FROM messagedb.proxy_list_last_records($1::varchar[]) ORDER BY stream_name
 """
 
+POSITION_CATEGORIES_ON_SOME_NODES: Final = """
+SELECT (found::json->>0)::varchar AS name
+FROM unnest('{nodes}'::int[]) AS node, LATERAL messagedb.proxy_read_rows_on(
+    node, 'SELECT c FROM messagedb.list_position_categories() AS c', true) AS found
+ORDER BY name
+"""
+"""The same from some nodes, by their numbers."""
+
+LAST_RECORDS_ON_SOME_NODES: Final = """
+SELECT found::json->>0, (found::json->>1)::varchar AS stream_name, found::json->>2,
+       (found::json->>3)::bigint, (found::json->>4)::bigint, found::json->>5, found::json->>6,
+       (found::json->>7)::timestamp
+FROM unnest('{nodes}'::int[]) AS node, LATERAL messagedb.proxy_read_rows_on(
+    node,
+    format('SELECT * FROM messagedb.list_last_records(%L)', $1::varchar[])::varchar,
+    true) AS found
+ORDER BY stream_name
+"""
+
 COUNT_PARKED: Final = """
 SELECT coalesce(sum(parked), 0)::bigint, count(*) FILTER (WHERE held > 0),
        coalesce(sum(held) FILTER (WHERE held > 0), 0)::bigint
@@ -287,13 +306,26 @@ class ConsumerQueries(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=16)
-def build_consumer_queries(schema: str, has_nodes: bool) -> ConsumerQueries:
-    """Format the queries for a schema; through PL/Proxy they are calls of our functions."""
-    texts = (
-        (POSITION_CATEGORIES_ON_NODES, LAST_RECORDS_ON_NODES, COUNT_PARKED_ON_NODE)
-        if has_nodes
-        else (POSITION_CATEGORIES, LAST_RECORDS, COUNT_PARKED)
-    )
+def build_consumer_queries(
+    schema: str, has_nodes: bool, nodes: tuple[int, ...] | None = None
+) -> ConsumerQueries:
+    """Format the queries for a schema; through PL/Proxy they are calls of our functions.
+
+    Args:
+        schema: of the table of messages.
+        has_nodes: whether the messages are on several nodes.
+        nodes: the numbers of the nodes to ask; None for all.
+    """
+    texts: tuple[str, ...] = (POSITION_CATEGORIES, LAST_RECORDS, COUNT_PARKED)
+    if nodes is not None:
+        lists = (POSITION_CATEGORIES_ON_SOME_NODES, LAST_RECORDS_ON_SOME_NODES)
+        numbers = ",".join(map(str, nodes))
+        texts = (
+            *(text.replace("{nodes}", f"{{{numbers}}}") for text in lists),
+            COUNT_PARKED_ON_NODE,
+        )
+    elif has_nodes:
+        texts = (POSITION_CATEGORIES_ON_NODES, LAST_RECORDS_ON_NODES, COUNT_PARKED_ON_NODE)
     return ConsumerQueries(
         schema,
         *(

@@ -71,10 +71,12 @@ ORDER BY found.stream_name LIMIT $3::bigint
 
 CATEGORIES_ON_NODES: Final = b"""
 SELECT category, last_position, last_time
-FROM messagedb.proxy_list_categories($1::varchar, $2::boolean, $3::bigint)
-ORDER BY category LIMIT $3::bigint
+FROM messagedb.proxy_list_categories($2::varchar, $3::boolean, $1::bigint)
+ORDER BY category LIMIT $1::bigint
 """
-"""The same through PL/Proxy: from all nodes."""
+"""The same through PL/Proxy: from all nodes.
+
+The number is first: an error takes a string that is first as the stream whose node it names."""
 
 STREAMS_ON_NODE: Final = b"""
 SELECT found, last_version, last_position, last_time

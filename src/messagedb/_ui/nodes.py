@@ -12,19 +12,24 @@ from psycopg import sql
 from _messagedb_async.operations.internals import read_rows
 from _messagedb_async.transactions.transaction import AsyncTransaction
 
+from .._operations.listings import parse_categories
 from .._operations.node_queries import (
+    build_categories_on,
     build_node_list,
     build_place_search,
+    build_place_search_on,
     build_rows,
     parse_rows,
 )
 from .failures import PageError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Collection
     from uuid import UUID
 
     from _messagedb_async.client import AsyncClient
 
+    from .._operations.listings import CategoryInfo
     from .._operations.requests import ReadRequest
 
 VISIBLE: Final = sql.SQL(
@@ -46,12 +51,16 @@ class NodeReader:
         client: of the proxying database.
         place: the category, or one of its streams, whose node is asked; or the number of the node.
         time_limit: seconds of each query.
+        name: of the node; "" if it is chosen by a category.
     """
 
-    def __init__(self, client: AsyncClient, place: str | int, time_limit: float) -> None:
+    def __init__(
+        self, client: AsyncClient, place: str | int, time_limit: float, name: str = ""
+    ) -> None:
         self.client = client
         self.place = place
         self.time_limit = time_limit
+        self.name = name
 
     async def fetch(
         self, query: sql.Composable, parameters: dict[str, Any] | None, *, nested_loops: bool = True
@@ -106,12 +115,34 @@ def check_place(name: str) -> str:
 async def list_nodes(client: AsyncClient, time_limit: float) -> list[NodeReader]:
     """Return a reader for each node, in the order of their numbers."""
     rows = await read_rows(client, build_node_list())
-    return [NodeReader(client, number, time_limit) for (number,) in rows]
+    return [NodeReader(client, number, time_limit, name) for number, name in rows]
 
 
-async def find_streams(client: AsyncClient, id: UUID, time_limit: float) -> list[str]:
-    """Return the streams that have a message with an id: at most one on each node."""
-    rows = await _read(client, build_place_search(id), time_limit)
+async def list_categories_on(
+    client: AsyncClient, nodes: Collection[int], after: str | None, limit: int, time_limit: float
+) -> list[CategoryInfo]:
+    """Return a page of the categories that are on some nodes, in the order of their names."""
+    return parse_categories(
+        await _limit(time_limit, read_rows(client, build_categories_on(nodes, after, limit)))
+    )
+
+
+async def find_streams(
+    client: AsyncClient, id: UUID, time_limit: float, nodes: Collection[int] | None
+) -> list[str]:
+    """Return the streams that have a message with an id: at most one on each node.
+
+    Args:
+        client: of the proxying database.
+        id: of the message.
+        time_limit: seconds of each query.
+        nodes: the numbers of the nodes to ask; None for all.
+    """
+    if nodes is None:
+        rows = await _read(client, build_place_search(id), time_limit)
+    else:
+        reads = [build_place_search_on(node, id) for node in nodes]
+        rows = [row for read in reads for row in await _read(client, read, time_limit)]
     # The copies that a move has left may be there as well: of the same stream.
     return sorted({name for name, _ in rows})
 
@@ -129,9 +160,14 @@ def fill(text: str, parameters: dict[str, Any] | None) -> str:
 
 
 async def _read(client: AsyncClient, read: ReadRequest, time_limit: float) -> list[tuple[Any, ...]]:
+    return parse_rows(await _limit(time_limit, read_rows(client, read)))
+
+
+async def _limit(
+    time_limit: float, rows: Awaitable[list[tuple[Any, ...]]]
+) -> list[tuple[Any, ...]]:
     try:
         async with asyncio.timeout(time_limit):
-            rows = await read_rows(client, read)
+            return await rows
     except TimeoutError:
         raise server_errors.QueryCanceled("the query took longer than its time limit") from None
-    return parse_rows(rows)

@@ -161,6 +161,7 @@ class Page:
             "is_known": self._visit is not None,
             "may_sign_out": self._visit is not None and settings.authorize is None,
             "form_token": self.form_token,
+            "outages": (),
             "now": datetime.now(UTC),
         }
         return self.site.templates.get_template(template).render({**shared, **values})

@@ -13,6 +13,7 @@ from _messagedb_async.operations.internals import get_server, get_session_config
 from .._operations.node_queries import SCHEMA
 from .failures import ELSEWHERE, NO_ANSWER, RELOAD, PageError
 from .nodes import NodeReader, Reader, check_place, find_streams, list_nodes
+from .outages import NodeWatch, build_outage_error
 from .rendering.templates import load_templates
 from .security.signing import Signer
 from .shared_answers import SharedAnswers
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from _messagedb_async.client import AsyncClient
     from _messagedb_async.transactions.transaction import AsyncTransaction
 
+    from .outages import Nodes
     from .settings import UISettings
 
 
@@ -38,6 +40,7 @@ class Site:
         live_count: the number of streams that are followed now.
         stopping: set when the server stops: streams are followed no longer.
         has_nodes: whether the messages are on several nodes, as far as it is known.
+        nodes: what asks all of them.
     """
 
     def __init__(self, client: AsyncClient, settings: UISettings) -> None:
@@ -49,6 +52,7 @@ class Site:
         self.live_count = 0
         self.stopping = asyncio.Event()
         self.has_nodes = False
+        self.nodes = NodeWatch(client, self.answers, settings.time_limit)
 
     @property
     def schema(self) -> str:
@@ -108,14 +112,18 @@ class Site:
             yield tx
 
     @asynccontextmanager
-    async def read_each(self) -> AsyncGenerator[Sequence[Reader]]:
+    async def read_each(self, nodes: Nodes) -> AsyncGenerator[Sequence[Reader]]:
         """Run queries about the whole store: on each node, or in the transaction of ``read``.
+
+        Args:
+            nodes: the nodes to ask, if there are several; None for all.
 
         Raises:
             PageError: as ``read`` raises it.
         """
         if await self.look_for_nodes():
-            yield await list_nodes(self.client, self.settings.time_limit)
+            readers = await list_nodes(self.client, self.settings.time_limit)
+            yield [each for each in readers if nodes is None or each.place in nodes]
             return
         async with self.read() as tx:
             yield [tx]
@@ -129,15 +137,19 @@ class Site:
         """Return the stream of a message, if its node has to be found; None if there is none.
 
         Raises:
-            PageError: no node has the message.
+            PageError: no node has the message, or none of those that answer.
         """
         if not await self.look_for_nodes():
             return None
-        for name in await find_streams(self.client, id, self.settings.time_limit):
+        limit = self.settings.time_limit
+        places = await self.nodes.ask(lambda nodes: find_streams(self.client, id, limit, nodes))
+        for name in places.found:
             reader = NodeReader(self.client, name, self.settings.time_limit)
             query = sql.SQL("SELECT 1 FROM {} WHERE id = {}::uuid")
             if await fetch(reader, query.format(self.table, sql.Literal(str(id)))):
                 return name
+        if places.outages:
+            raise build_outage_error(places.outages)
         raise PageError(
             404, f"No node has a message with the id {id}.", "It may have been deleted."
         )

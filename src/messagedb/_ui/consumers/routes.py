@@ -22,8 +22,9 @@ from .queries import (
     build_consumer,
     get_consumer,
     get_head,
-    list_consumers,
     list_sets,
+    look_at_consumers,
+    look_at_sets,
 )
 from .reset import check_target, describe_reset, parse_target
 
@@ -35,8 +36,8 @@ def build_consumer_routes(site: Site) -> list[Route]:
     history = LagHistory()
 
     async def show_consumers(page: Page) -> Response:
-        found = await list_consumers(site)
-        rows = view.build_rows(found, await list_sets(site), history, datetime.now(UTC))
+        consumers, sets = await look_at_consumers(site), await look_at_sets(site)
+        rows = view.build_rows(consumers.found, sets.found, history, datetime.now(UTC))
         for row in rows:
             history.add(row.info.name, row.info.lag_messages)
         wanted, skip = page.get("q").strip(), page.get_integer("skip") or 0
@@ -51,6 +52,7 @@ def build_consumer_routes(site: Site) -> list[Route]:
             page_size=PAGE_SIZE,
             summary=view.summarize(rows),
             counted_lag=COUNTED_LAG,
+            outages=consumers.outages or sets.outages,
         )
 
     async def show_consumer(page: Page) -> Response:

@@ -9,7 +9,8 @@ from starlette.routing import Route
 
 from ..._diagnosis.findings import Finding
 from ..._errors import IncompatibleServerError, StoreUnavailableError
-from ..consumers.queries import list_consumers
+from ..consumers.queries import look_at_consumers
+from ..failures import PageError
 from ..page import Page, page_route
 from ..site import Site
 from .queries import find_store_health
@@ -41,8 +42,15 @@ async def _check_consumers(site: Site) -> list[Finding]:
         StoreUnavailableError: the store is, and it is on one server.
     """
     try:
-        return check_consumers(await list_consumers(site), datetime.now(UTC))
-    except StoreUnavailableError as error:
+        consumers = await look_at_consumers(site)
+    except (StoreUnavailableError, PageError) as error:
         if not site.has_nodes:
             raise
         return [Finding("problem", "consumers", f"they cannot be listed: {error}")]
+    missing = [
+        Finding(
+            "problem", "consumers", f"those of node {each.node} cannot be listed: {each.reason}"
+        )
+        for each in consumers.outages
+    ]
+    return [*missing, *check_consumers(consumers.found, datetime.now(UTC))]

@@ -15,7 +15,8 @@ from ..._metrics.instruments import (
     label_consumers,
 )
 from ..._metrics.prometheus import CONTENT_TYPE, render_metrics
-from ..consumers.queries import list_consumers, list_sets
+from ..consumers.queries import look_at_consumers, look_at_sets
+from ..outages import build_outage_error
 from ..page import Page, page_route
 from ..site import Site
 
@@ -28,12 +29,18 @@ def build_metrics_routes(site: Site) -> list[Route]:
 
 
 async def show_metrics(page: Page) -> Response:
-    """Show the metrics in the text format of Prometheus."""
-    consumers = await list_consumers(page.site, lag_limit=_COUNTED_LAG)
-    sets = await list_sets(page.site)
+    """Show the metrics in the text format of Prometheus.
+
+    Raises:
+        PageError: a node is unavailable. Without its consumers, the others would look like all.
+    """
+    consumers = await look_at_consumers(page.site, lag_limit=_COUNTED_LAG)
+    sets = await look_at_sets(page.site)
+    if consumers.outages or sets.outages:
+        raise build_outage_error(consumers.outages or sets.outages)
     text = render_metrics(
-        (STORED_CONSUMERS, label_consumers(consumers)),
-        (STORED_PARTITIONS, label_consumers(sets)),
+        (STORED_CONSUMERS, label_consumers(consumers.found)),
+        (STORED_PARTITIONS, label_consumers(sets.found)),
         (POOLS, [({POOL: "messagedb.ui"}, page.site.client.pool_stats())]),
     )
     return Response(text.encode("utf-8", "replace"), media_type=CONTENT_TYPE)

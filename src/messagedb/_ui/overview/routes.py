@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..failures import is_time_limit
+from ..outages import Nodes
 from ..page import Page, page_route
 from ..site import Site
 from . import queries, view
@@ -46,28 +47,31 @@ def build_overview_routes(site: Site) -> list[Route]:
 async def show_overview(page: Page) -> Response:
     """Show the overview; with ``?exact=1`` the sizes are counted, within the time limit."""
     is_exact = page.get("exact") == "1"
-    overview = await page.site.answers.get(
-        f"overview:{is_exact}",
-        _SIZES_KEPT_SECONDS if is_exact else _KEPT_SECONDS,
-        lambda: _look(page.site, is_exact),
+    seen = await page.site.nodes.ask(
+        lambda nodes: page.site.answers.get(
+            f"overview:{is_exact}:{nodes}",
+            _SIZES_KEPT_SECONDS if is_exact else _KEPT_SECONDS,
+            lambda: _look(page.site, is_exact, nodes),
+        ),
     )
     return page.render(
         "overview.html",
-        overview=overview,
+        overview=seen.found,
+        outages=seen.outages,
         wants_exact=is_exact,
         shown=_SHOWN,
         newest=queries.NEWEST,
     )
 
 
-async def _look(site: Site, is_exact: bool) -> Overview:
-    facts, activity, is_all = await _look_at_newest(site)
+async def _look(site: Site, is_exact: bool, nodes: Nodes) -> Overview:
+    facts, activity, is_all = await _look_at_newest(site, nodes)
     messages, is_counted = view.estimate_messages(facts)
     percent = None if is_exact else view.choose_percent(facts)
 
     async def fetch_sizes() -> list[tuple[str, int]]:
         found: list[tuple[str, int]] = []
-        async with site.read_each() as readers:
+        async with site.read_each(nodes) as readers:
             for tx in readers:
                 found += await queries.fetch_sizes(tx, site.table, percent, _SHOWN)
         return sorted(found, key=lambda size: (-size[1], size[0]))[:_SHOWN]
@@ -75,7 +79,8 @@ async def _look(site: Site, is_exact: bool) -> Overview:
     sizes: list[tuple[str, int]] = []
     found = "exact" if percent is None else "sample"
     try:
-        sizes = await site.answers.get(f"sizes:{percent is None}", _KEPT_SECONDS, fetch_sizes)
+        key = f"sizes:{percent is None}:{nodes}"
+        sizes = await site.answers.get(key, _KEPT_SECONDS, fetch_sizes)
     except Exception as error:
         if not is_time_limit(error):
             raise
@@ -87,11 +92,13 @@ async def _look(site: Site, is_exact: bool) -> Overview:
     return Overview(facts, messages, is_counted, rates, bars, rows, found)
 
 
-async def _look_at_newest(site: Site) -> tuple[queries.StoreFacts, list[queries.Activity], bool]:
+async def _look_at_newest(
+    site: Site, nodes: Nodes
+) -> tuple[queries.StoreFacts, list[queries.Activity], bool]:
     """Return the facts, the newest messages, and whether they are all that there are."""
     facts: list[queries.StoreFacts] = []
     activity: list[list[queries.Activity]] = []
-    async with site.read_each() as readers:
+    async with site.read_each(nodes) as readers:
         for tx in readers:
             facts.append(await queries.fetch_facts(tx, site.table))
             activity.append(await queries.fetch_activity(tx, site.table))

@@ -13,9 +13,10 @@ from starlette.routing import Route
 from ..._consumers.consumer_info import find_parked_stream
 from ..._consumers.parked_messages import ParkedMessage
 from ..changes import describe_user, record
-from ..consumers.queries import build_consumer, list_consumers
+from ..consumers.queries import build_consumer, list_consumers, look_at_consumers
 from ..consumers.view import describe
 from ..failures import PageError
+from ..outages import build_outage_error
 from ..page import Page, change_route, page_route
 from ..settings import Change
 from ..site import Site
@@ -194,9 +195,12 @@ def _require_replayer(site: Site, stream: str) -> Any:
 
 
 async def _build_consumer(site: Site, stream: str) -> Any:
-    for each in await list_consumers(site):
+    consumers = await look_at_consumers(site)
+    for each in consumers.found:
         if each.parked_stream == stream:
             return build_consumer(site, each)
+    if consumers.outages:
+        raise build_outage_error(consumers.outages)
     raise PageError(404, "No consumer has this stream of parked messages.", "Nothing was changed.")
 
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..._consumers.consumer_info import ConsumerInfo
-from ..consumers.queries import list_consumers
+from ..consumers.queries import list_consumers, look_at_consumers
 from ..consumers.view import describe
 from ..failures import PageError
 from ..messages.queries import find_by_id
@@ -74,9 +74,8 @@ async def show_message(page: Page) -> Response:
 
 
 async def _show_streams(page: Page) -> Response:
-    by_stream = {
-        each.parked_stream: each for each in await list_consumers(page.site) if each.parked_count
-    }
+    consumers = await look_at_consumers(page.site)
+    by_stream = {each.parked_stream: each for each in consumers.found if each.parked_count}
     shown = sorted(by_stream.values(), key=lambda info: -info.parked_count)[:MOST_STREAMS]
     names = [info.parked_stream for info in shown]
     async with page.site.read_of(names[0] if names else "none") as tx:
@@ -84,7 +83,9 @@ async def _show_streams(page: Page) -> Response:
     rows = [
         (info.parked_stream, describe(info), info, oldest.get(info.parked_stream)) for info in shown
     ]
-    return page.render("parked_streams.html", rows=rows, count=len(by_stream))
+    return page.render(
+        "parked_streams.html", rows=rows, count=len(by_stream), outages=consumers.outages
+    )
 
 
 async def _show_stream(page: Page, jobs: Jobs) -> Response:

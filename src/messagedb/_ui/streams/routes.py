@@ -12,7 +12,8 @@ from _messagedb_async.operations.internals import get_server
 from ..._operations.listings import CategoryInfo
 from ...streams import category as get_category
 from ..failures import PageError
-from ..nodes import Reader
+from ..nodes import Reader, list_categories_on
+from ..outages import Nodes
 from ..page import Page, page_route
 from ..site import Site
 from . import queries, view
@@ -37,15 +38,24 @@ def build_stream_routes(site: Site) -> list[Route]:
 async def show_categories(page: Page) -> Response:
     """Show a page of all categories, in the order of their names."""
     site, after = page.site, page.get("after") or None
-    found = await site.answers.get(
-        f"categories:{after!r}", 2.0, lambda: _list_categories(site, after)
+    listed = await site.nodes.ask(
+        lambda nodes: site.answers.get(
+            f"categories:{after!r}:{nodes}", 2.0, lambda: _list_categories(site, after, nodes)
+        ),
     )
     return page.render(
-        "categories.html", rows=found[:_CATEGORIES], is_full=len(found) > _CATEGORIES, after=after
+        "categories.html",
+        rows=listed.found[:_CATEGORIES],
+        is_full=len(listed.found) > _CATEGORIES,
+        after=after,
+        outages=listed.outages,
     )
 
 
-async def _list_categories(site: Site, after: str | None) -> list[CategoryInfo]:
+async def _list_categories(site: Site, after: str | None, nodes: Nodes) -> list[CategoryInfo]:
+    if nodes is not None:
+        seconds = site.settings.time_limit
+        return await list_categories_on(site.client, nodes, after, _CATEGORIES + 1, seconds)
     if (await get_server(site.client)).has_nodes:
         return await site.client.list_categories(after=after, limit=_CATEGORIES + 1)
     async with site.read() as tx:
