@@ -11,6 +11,7 @@ from messagedb._consumers.consumer_info import (
     add_reports,
     consumer_from_record,
     consumer_from_row,
+    is_replaced,
     parse_lease_holders,
 )
 from messagedb._consumers.consumer_report import parse_report
@@ -134,7 +135,8 @@ async def _list_stored(
     for name, position, saved_at, resized_to in positions:
         time = _EPOCH + timedelta(microseconds=saved_at)
         consumers.append(consumer_from_row(name, position, time, resized_to, pids, schema))
-    return add_reports(consumers, map(parse_report, reports), pids, schema)
+    reported = add_reports(consumers, map(parse_report, reports), pids, schema)
+    return [each for each in reported if not is_replaced(each)]
 
 
 async def _find_lease_holders(transaction: AsyncTransaction) -> dict[tuple[int, int], int]:
@@ -147,8 +149,11 @@ async def _measure(
     categories = None if consumer.category is None else (consumer.category,)
     next_position = min(consumer.next_position or 1, validation.LAST_POSITION)
     lag = None
-    # A consumer of the whole store cannot run through PL/Proxy, and its streams may be there.
-    if categories is not None or (await get_server(client)).table_readable:
+    # The members of its group's new size handle what it has not. A consumer of the whole store
+    # cannot run through PL/Proxy, and its streams may be there.
+    if consumer.resized_to is None and (
+        categories is not None or (await get_server(client)).table_readable
+    ):
         lag = await client.get_lag(categories, next_position, limit=lag_limit)
     async with open_transaction(client, _READ) as transaction:
         rows: list[tuple[Any, ...]] = await execute_in(

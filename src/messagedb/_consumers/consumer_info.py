@@ -14,7 +14,7 @@ from .._operations.rows import parse_messages
 from .._operations.scan_results import Lag
 from ..streams.reserved import POSITION, parked_stream_name
 from .consumer_report import ConsumerReport, ReportOrigin
-from .position_records import parse_position
+from .position_records import parse_position, parse_retired_position
 from .position_stores import derive_lease_keys
 from .status import ConsumerState
 
@@ -63,6 +63,8 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
         held_stream_count: the number of streams that wait for a parked message.
         behind_count: the number of messages that are parked behind those, unhandled; they are in
             ``parked_count``, too.
+        resized_to: the number of members that its group has now, if it is of an earlier size; None
+            otherwise. It is listed only if it has run since, and its lag is not counted.
         problem: the reason why its position or its lag is not known; None if both are known.
         report: what it last reported about its run; None if it has not, because it is of another
             library or an older version, or its role may not write ``messagedb.consumer_status``.
@@ -83,6 +85,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
     parked_count: int = 0
     held_stream_count: int = 0
     behind_count: int = 0
+    resized_to: int | None = None
     problem: str | None = None
     report: ConsumerReport | None = None
 
@@ -145,6 +148,7 @@ def consumer_from_record(
         next_position = (parse_position(record, record.stream_name) or 0) + 1
     except MessageDBError as error:
         problem = str(error)
+    retired = parse_retired_position(record)
     return _build_info(
         record.stream_name,
         "stream",
@@ -152,6 +156,7 @@ def consumer_from_record(
         schema,
         next_position=next_position,
         saved_at=record.time,
+        resized_to=None if retired is None else retired[1],
         problem=problem,
     )
 
@@ -167,7 +172,14 @@ def consumer_from_row(
     """Return the consumer of a row of the table of positions."""
     problem = None if resized_to is None else f"its group was resized to {resized_to} members"
     return _build_info(
-        name, "table", pids, schema, next_position=position + 1, saved_at=saved_at, problem=problem
+        name,
+        "table",
+        pids,
+        schema,
+        next_position=position + 1,
+        saved_at=saved_at,
+        resized_to=resized_to,
+        problem=problem,
     )
 
 
@@ -230,6 +242,17 @@ def add_reports(
     return merged
 
 
+def is_replaced(consumer: ConsumerInfo) -> bool:
+    """Return True if a consumer is of an earlier size of its group, and has not run since.
+
+    One that was started again by mistake has ended with an error since: that is to be seen.
+    """
+    if consumer.resized_to is None or consumer.is_running:
+        return False
+    report, resized_at = consumer.report, consumer.saved_at
+    return report is None or resized_at is None or report.reported_at <= resized_at
+
+
 def split_position_stream(name: str) -> tuple[str | None, str | None]:
     """Parse category and identifier from the name of a position stream.
 
@@ -261,6 +284,7 @@ def _build_info(
     *,
     next_position: int | None,
     saved_at: datetime,
+    resized_to: int | None,
     problem: str | None,
 ) -> ConsumerInfo:
     category, identifier = split_position_stream(name)
@@ -275,6 +299,7 @@ def _build_info(
         next_position=next_position,
         saved_at=saved_at,
         pid=pids.get(derive_lease_keys(f"{schema} {name}")),
+        resized_to=resized_to,
         problem=problem,
     )
 

@@ -16,6 +16,7 @@ from messagedb import (
     IncompatibleServerError,
     Message,
     NewMessage,
+    PositionConflictError,
     TablePositionStore,
 )
 from messagedb.consumers import NO_RETRY, ConsumerInfo
@@ -140,12 +141,42 @@ async def test_groups_and_tables_and_other_kinds(client: AsyncClient, category: 
     everything = await client.list_consumers()
     assert {c.name for c in found} | {other.name} <= {c.name for c in everything}
     await client.resize_consumer_group(category, identifier="group", old_size=2, new_size=3)
-    found = await client.list_consumers(category)
-    given_up = [c for c in found if c.group_size == 2]
-    assert [(c.next_position, "resized to 3 members" in str(c.problem)) for c in given_up] == [
-        (None, True),
-        (None, True),
-    ]
+    left = await client.list_consumers(category)
+    assert {c.group_size for c in left if c.identifier == "group"} == {3}
+
+
+async def test_who_was_replaced_by_a_resize_is_not_behind_for_ever(
+    client: AsyncClient, category: str
+) -> None:
+    await write(client, category, 4)
+    stores: list[dict[str, Any]] = [{}, {"position_store": TablePositionStore()}]
+    for options in stores:
+        name = "row" if options else "records"
+        before = {"identifier": name, **options}
+        await quiet(AsyncConsumer(client, category, **before)).run(until="caught_up")
+        await client.resize_consumer_group(category, old_size=None, new_size=2, **before)
+        await write(client, category, 3)
+        members = [
+            quiet(AsyncConsumer(client, category, group_member=n, group_size=2, **before))
+            for n in range(2)
+        ]
+        for member in members:
+            await member.run(until="caught_up")
+        found = [c for c in await client.list_consumers(category) if c.identifier == name]
+        assert [(c.group_member, c.group_size, c.lag_messages) for c in found] == [
+            (0, 2, 0),
+            (1, 2, 0),
+        ]
+        # Started again by mistake, it ends with an error, and that is shown.
+        with pytest.raises(PositionConflictError, match="resized to 2 members"):
+            await quiet(AsyncConsumer(client, category, **before)).run(until="caught_up")
+        [old] = [
+            c
+            for c in await client.list_consumers(category)
+            if c.identifier == name and c.group_size is None
+        ]
+        assert (old.resized_to, old.lag_messages, old.state) == (2, 0, "failed")
+        assert "resized to 2 members" in str(old.problem)
 
 
 async def test_the_category_that_is_a_colon_hides_no_other_consumer(
