@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -58,6 +59,41 @@ def test_the_tests_of_a_new_service_pass(command: Command, tmp_path: Path, varia
     done = run_in(folder, "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 passed" in done.stdout
+
+
+def follow_step(folder: Path, changes: str, where: str) -> None:
+    """Do what a row of the page says: rename files and whole words in files."""
+    files = {path.name: path for path in folder.rglob("*") if path.is_file()}
+    names = list(files) if "all files" in where else re.findall(r"`([^`]+)`", where)
+    only = "import" if "`import`" in changes else ""  # the lines to change have it
+    for old, new in re.findall(r"`([^`]+)` → `([^`]+)`", changes):
+        if old in files:
+            files[old].rename(files[old].with_name(new))
+            continue
+        word = re.compile(rf"\b{re.escape(old)}\b")
+        for name in names:
+            lines = files[name].read_text().splitlines()
+            changed = [word.sub(new, line) if only in line else line for line in lines]
+            files[name].write_text("".join(f"{line}\n" for line in changed))
+
+
+@pytest.mark.parametrize("variant", ["async", "sync"])
+def test_the_orders_are_replaced_as_the_page_says(
+    command: Command, tmp_path: Path, variant: str
+) -> None:
+    folder = tmp_path / "shop"
+    command("new", "shop", f"--{variant}", "--directory", str(folder))
+    page = Path(__file__).parents[2] / "docs" / "new-service.md"
+    section = page.read_text().partition("\n## Replace the orders\n")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\| (\d?)[^|]*\|([^|]+)\|([^|]+)\|", section, re.M)
+    assert [number for number, *_ in steps if number] == list("123456789")
+    for _, changes, where in steps:
+        follow_step(folder, changes, where)
+    code = "".join(path.read_text() for path in folder.rglob("*.py"))
+    left = {name for name in re.findall(r"\w*order\w*", code, re.I) if "test_" not in name}
+    assert left == {"ORDER"}
+    done = run_in(folder, "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")
+    assert "5 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_new_service_runs_as_its_compose_file_says(
