@@ -152,7 +152,7 @@ async def test_who_was_replaced_by_a_resize_is_not_behind_for_ever(
     stores: list[dict[str, Any]] = [{}, {"position_store": TablePositionStore()}]
     for options in stores:
         name = "row" if options else "records"
-        before = {"identifier": name, **options}
+        before: dict[str, Any] = {"identifier": name, **options}
         await quiet(AsyncConsumer(client, category, **before)).run(until="caught_up")
         await client.resize_consumer_group(category, old_size=None, new_size=2, **before)
         await write(client, category, 3)
