@@ -58,7 +58,7 @@ def test_the_tests_of_a_new_service_pass(command: Command, tmp_path: Path, varia
     assert not [path for path in written if "__NAME__" in path + (folder / path).read_text()]
     done = run_in(folder, "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 passed" in done.stdout
+    assert "6 passed" in done.stdout
 
 
 def follow_step(folder: Path, changes: str, where: str) -> None:
@@ -93,7 +93,7 @@ def test_the_orders_are_replaced_as_the_page_says(
     left = {name for name in re.findall(r"\w*order\w*", code, re.I) if "test_" not in name}
     assert left == {"ORDER"}
     done = run_in(folder, "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")
-    assert "5 passed" in done.stdout, done.stdout + done.stderr
+    assert "6 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_new_service_runs_as_its_compose_file_says(
