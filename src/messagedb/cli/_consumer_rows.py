@@ -74,7 +74,9 @@ def find_lagging(rows: Iterable[Row], messages: int | None, seconds: float | Non
     found: list[str] = []
     for each in rows:
         if messages is not None and (each["lag_messages"] or 0) > messages:
-            found.append(f"{each['consumer']} is {each['lag_messages']:,} messages behind")
+            count = each["lag_messages"]
+            noun = "message" if count == 1 else "messages"
+            found.append(f"{each['consumer']} is {count:,} {noun} behind")
         elif seconds is not None and (each["lag_seconds"] or 0) > seconds:
             found.append(f"{each['consumer']} is {each['lag_seconds']:,.1f} seconds behind")
     return found
