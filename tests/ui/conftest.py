@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 import httpx2
@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 
 from messagedb import AsyncClient
 from messagedb.ui import create_app
+from tests.support.plproxy import open_proxied
+from tests.support.several_nodes import SeveralNodes
 
 TOKEN = "the token of the tests"
 BASE = "http://127.0.0.1"
@@ -44,6 +46,26 @@ async def browse() -> AsyncGenerator[Browse]:
 async def browser(client: AsyncClient, browse: Browse) -> httpx2.AsyncClient:
     """Return a browser with a session of a UI that may only read."""
     return await sign_in(browse(create_app(client, token=TOKEN)))
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Generator[SeveralNodes]:
+    """Return a store on two nodes."""
+    with open_proxied(SeveralNodes) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+async def proxied(nodes: SeveralNodes) -> AsyncGenerator[AsyncClient]:
+    """Return a client of a store on several nodes."""
+    async with AsyncClient(nodes.url()) as client:
+        yield client
+
+
+@pytest.fixture
+async def visitor(proxied: AsyncClient, browse: Browse) -> httpx2.AsyncClient:
+    """Return a browser with a session of the UI of several nodes."""
+    return await sign_in(browse(create_app(proxied, token=TOKEN)))
 
 
 async def sign_in(browser: httpx2.AsyncClient) -> httpx2.AsyncClient:

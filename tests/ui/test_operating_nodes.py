@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 import pytest
@@ -11,26 +10,11 @@ from messagedb import AsyncClient, AsyncConsumer, Message, NewMessage
 from messagedb.consumers import NO_RETRY
 from messagedb.ui import create_app
 from tests.support.background_async import eventually
-from tests.support.plproxy import open_proxied
 from tests.support.several_nodes import SeveralNodes
 from tests.ui.conftest import TOKEN, Browse, sign_in
 from tests.ui.test_access import find_form_token
 from tests.ui.test_live import follow, open_app
 from tests.ui.test_parked import SAME, find_fields, finish
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Generator[SeveralNodes]:
-    """Return a store on two nodes."""
-    with open_proxied(SeveralNodes) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def proxied(nodes: SeveralNodes) -> AsyncGenerator[AsyncClient]:
-    """Return a client of it."""
-    async with AsyncClient(nodes.url()) as client:
-        yield client
 
 
 @pytest.mark.parametrize("node", [0, 1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncGenerator, Generator
 from functools import partial
 from typing import Any, LiteralString
 from uuid import uuid4
@@ -30,27 +29,6 @@ from tests.support.plproxy import ProxiedStore, open_proxied
 from tests.support.several_nodes import SeveralNodes
 from tests.ui.conftest import TOKEN, Browse, sign_in
 from tests.ui.test_access import find_form_token
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Generator[SeveralNodes]:
-    """Return a store on two nodes."""
-    with open_proxied(SeveralNodes) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def proxied(nodes: SeveralNodes) -> AsyncGenerator[AsyncClient]:
-    """Return a client of it."""
-    async with AsyncClient(nodes.url()) as client:
-        yield client
-
-
-@pytest.fixture
-async def visitor(proxied: AsyncClient, browse: Browse) -> httpx2.AsyncClient:
-    """Return a browser with a session of its UI."""
-    return await sign_in(browse(create_app(proxied, token=TOKEN)))
-
 
 END_SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'a'"
 WORKING = [

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from uuid import uuid4
 
 import httpx2
 import pytest
 
 from messagedb import AsyncClient, NewMessage, StoreUnavailableError
-from messagedb.ui import create_app
 from tests.support.plproxy import open_proxied
 from tests.support.several_nodes import SeveralNodes
-from tests.ui.conftest import TOKEN, Browse, sign_in
 from tests.ui.test_several_nodes import park
 
 
@@ -23,19 +21,6 @@ def nodes() -> Generator[SeveralNodes]:
     """Return a store on two nodes, of which one has a server that can be stopped."""
     with open_proxied(lambda: SeveralNodes(apart=["b"])) as nodes:
         yield nodes
-
-
-@pytest.fixture
-async def proxied(nodes: SeveralNodes) -> AsyncGenerator[AsyncClient]:
-    """Return a client of it."""
-    async with AsyncClient(nodes.url()) as client:
-        yield client
-
-
-@pytest.fixture
-async def visitor(proxied: AsyncClient, browse: Browse) -> httpx2.AsyncClient:
-    """Return a browser with a session of its UI."""
-    return await sign_in(browse(create_app(proxied, token=TOKEN)))
 
 
 @pytest.fixture
