@@ -15,7 +15,9 @@ from _messagedb_async.transactions.transaction import AsyncTransaction
 from .._operations.listings import parse_categories
 from .._operations.node_queries import (
     build_categories_on,
+    build_names_on,
     build_node_list,
+    build_on_node,
     build_place_search,
     build_place_search_on,
     build_rows,
@@ -80,6 +82,15 @@ class NodeReader:
         read = build_rows(self.place, text, nested_loops=nested_loops)
         return await _read(self.client, read, self.time_limit)
 
+    async def read(self, read: ReadRequest) -> list[tuple[Any, ...]]:
+        """Return the rows of another part's read, which has to be given the number of the node.
+
+        Raises:
+            QueryCanceled: as ``fetch`` raises it, and so on.
+        """
+        assert isinstance(self.place, int)
+        return await _read(self.client, build_on_node(self.place, read), self.time_limit)
+
 
 Reader: TypeAlias = AsyncTransaction | NodeReader
 """The place where the queries of a page run: a transaction that only reads, or a node."""
@@ -116,6 +127,14 @@ async def list_nodes(client: AsyncClient, time_limit: float) -> list[NodeReader]
     """Return a reader for each node, in the order of their numbers."""
     rows = await read_rows(client, build_node_list())
     return [NodeReader(client, number, time_limit, name) for number, name in rows]
+
+
+async def find_names_on(
+    client: AsyncClient, nodes: Collection[int], names: Collection[str], time_limit: float
+) -> set[str]:
+    """Return those of some streams or categories that the map has on some nodes."""
+    rows = await _limit(time_limit, read_rows(client, build_names_on(nodes, names)))
+    return {name for (name,) in rows}
 
 
 async def list_categories_on(

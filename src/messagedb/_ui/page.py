@@ -162,6 +162,7 @@ class Page:
             "may_sign_out": self._visit is not None and settings.authorize is None,
             "form_token": self.form_token,
             "outages": (),
+            "lacking": "",
             "now": datetime.now(UTC),
         }
         return self.site.templates.get_template(template).render({**shared, **values})

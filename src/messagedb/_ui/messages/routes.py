@@ -11,10 +11,12 @@ from starlette.routing import Route
 from ...streams import category as get_category
 from ..failures import PageError
 from ..nodes import Reader
+from ..outages import Partial
 from ..page import Page, page_route
 from ..rendering.json_text import redact_text
 from ..site import Site
-from ..traces.lookup import look_up_trace
+from ..traces.lookup import Trace, look_up_trace
+from ..traces.node_lookup import CLOCK_SECONDS, look_up_on_nodes
 from . import queries, view
 from .go import go
 
@@ -36,9 +38,7 @@ async def show_message(page: Page) -> Response:
         previous = await queries.find_neighbor(tx, site.table, message, is_next=False)
         following = await queries.find_neighbor(tx, site.table, message, is_next=True)
         relations = view.find_relations(message.metadata, message.type, redact)
-    trace = None
-    if not site.has_nodes:
-        trace = await look_up_trace(site, message.id, page.get_integer("look", most=100_000))
+    trace = await _look_up(page, (message.stream_name, message.position))
     return page.render(
         "message.html",
         message=message,
@@ -54,10 +54,21 @@ async def show_message(page: Page) -> Response:
             ),
         ],
         decoded=view.decode(message, site.settings.registry, redact),
-        trace=trace,
+        trace=trace.found,
+        outages=trace.outages,
+        lacking="Causes and effects",
+        clock_seconds=CLOCK_SECONDS,
         raw_shown=view.RAW_SHOWN,
         most_characters=queries.MOST_CHARACTERS,
     )
+
+
+async def _look_up(page: Page, place: tuple[str, int]) -> Partial[Trace]:
+    """Return the trace of a message, and the nodes that it is without."""
+    count = page.get_integer("look", most=100_000)
+    if page.site.has_nodes:
+        return await look_up_on_nodes(page.site, place, count)
+    return Partial(await look_up_trace(page.site, place, count))
 
 
 async def send_field(page: Page) -> Response:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 
@@ -66,17 +67,24 @@ class Trees(msgspec.Struct, frozen=True):
     effects: dict[tuple[str, int], list[TraceMessage]]
 
 
+def get_order(message: TraceMessage) -> int:
+    """Return the key that sorts messages of one server."""
+    return message.global_position
+
+
 def build_trees(
     path: Sequence[TraceMessage],
     followers: Iterable[TraceMessage],
     correlation: str | None = None,
+    order: Callable[[TraceMessage], Any] = get_order,
 ) -> Trees:
     """Return the messages that follow from the known ones, and those of the same correlation.
 
     Args:
         path: the messages from the root to that of the page, each the cause of the next.
-        followers: others, in the order of global position: a message comes after its cause.
+        followers: others, each after its cause.
         correlation: the stream whose correlation begins other trees; None for no others.
+        order: the key that sorts the effects of a message.
     """
     effects: dict[tuple[str, int], list[TraceMessage]] = {each.place: [] for each in path}
     for cause, effect in pairwise(path):
@@ -94,7 +102,7 @@ def build_trees(
             continue
         effects[message.place] = []
     for each in effects.values():
-        each.sort(key=lambda message: message.global_position)
+        each.sort(key=order)
     return Trees(path, starts, effects)
 
 

@@ -7,12 +7,11 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from _messagedb_async.transactions.transaction import AsyncTransaction
-
 from ..failures import is_time_limit
+from ..nodes import Reader
 from ..rendering.json_text import redact_text
 from ..site import Site
-from .graph import Graph, build_graph, build_trees
+from .graph import Graph, Trees, build_graph, build_trees, get_order
 from .queries import (
     MOST_ANCESTORS,
     TraceMessage,
@@ -52,34 +51,51 @@ class Trace(msgspec.Struct, frozen=True):
     missing_cause: str | None
 
 
-async def look_up_trace(site: Site, id: str, count: int | None) -> Trace:
-    """Return the trace of a message.
+async def look_up_trace(site: Site, place: tuple[str, int], count: int | None) -> Trace:
+    """Return the trace of a message, in a store on one server.
 
     Args:
         site: the application.
-        id: the message id.
+        place: the stream and the position of the message.
         count: the messages to look at in each window; None for ``WINDOW``.
     """
     looked_at = WINDOW if count is None else max(count, 1)
     try:
         async with site.read() as tx:
-            path = leave_circle(await fetch_ancestors(tx, site.table, id))[::-1]
+            path = leave_circle(await fetch_ancestors(tx, site.table, place))[::-1]
             root, current = path[0], path[-1]
-            shows_cause = await _is_shown(site, tx, root, _CAUSE, root.cause_stream)
-            correlation = current.correlation_stream
-            if not await _is_shown(site, tx, current, _CORRELATION, correlation):
-                correlation = None
+            shows_cause = await is_cause_shown(site, tx, root)
+            correlation = await find_correlation(site, tx, current)
             windows = await _look_after(site, tx, [root, current], looked_at, correlation)
     except Exception as error:
         if not is_time_limit(error):
             raise
-        return Trace(None, [], looked_at, False, False, None)
-    trace = _build_trace(path, windows, looked_at, correlation)
+        return build_late_trace(looked_at)
+    seen = {each.place: each for window in windows for each in window.messages}
+    followers = sorted(seen.values(), key=get_order)
+    trees = build_trees(path, followers, correlation)
+    trace = build_trace(trees, windows, looked_at)
     return trace if shows_cause else msgspec.structs.replace(trace, missing_cause=None)
 
 
+def build_late_trace(looked_at: int) -> Trace:
+    """Return the trace that was not found within the time limit."""
+    return Trace(None, [], looked_at, False, False, None)
+
+
+async def is_cause_shown(site: Site, tx: Reader, message: TraceMessage) -> bool:
+    """Return True if ``redact`` leaves the stream of a message's cause in its metadata."""
+    return await _is_shown(site, tx, message, _CAUSE, message.cause_stream)
+
+
+async def find_correlation(site: Site, tx: Reader, message: TraceMessage) -> str | None:
+    """Return the correlation stream of a message, unless ``redact`` hides it."""
+    name = message.correlation_stream
+    return name if await _is_shown(site, tx, message, _CORRELATION, name) else None
+
+
 async def _is_shown(
-    site: Site, tx: AsyncTransaction, message: TraceMessage, key: str, name: str | None
+    site: Site, tx: Reader, message: TraceMessage, key: str, name: str | None
 ) -> bool:
     """Return True if ``redact`` leaves a name in the metadata of a message."""
     redact = site.settings.redact
@@ -95,7 +111,7 @@ async def _is_shown(
 
 async def _look_after(
     site: Site,
-    tx: AsyncTransaction,
+    tx: Reader,
     starts: list[TraceMessage],
     count: int,
     correlation: str | None,
@@ -108,12 +124,15 @@ async def _look_after(
     return windows
 
 
-def _build_trace(
-    path: list[TraceMessage], windows: list[Window], looked_at: int, correlation: str | None
-) -> Trace:
-    seen = {each.place: each for window in windows for each in window.messages}
-    followers = sorted(seen.values(), key=lambda each: each.global_position)
-    trees = build_trees(path, followers, correlation)
+def build_trace(trees: Trees, windows: list[Window], looked_at: int) -> Trace:
+    """Return the trace of the last message of a path.
+
+    Args:
+        trees: the path, and what follows from its messages.
+        windows: the parts of the store that were looked at.
+        looked_at: the number of messages of each part, at most.
+    """
+    path = trees.path
     is_open = len(path) > MOST_ANCESTORS
     root = path[0]
     return Trace(

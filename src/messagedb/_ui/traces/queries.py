@@ -8,8 +8,7 @@ from typing import Any, Final
 import msgspec
 from psycopg import sql
 
-from _messagedb_async.transactions.transaction import AsyncTransaction
-
+from ..nodes import VISIBLE, NodeReader, Reader
 from ..site import fetch
 from ..streams.queries import parse_time
 
@@ -27,7 +26,8 @@ CASE WHEN jsonb_typeof(metadata) = 'object' THEN metadata->>'correlationStreamNa
 # CASE keeps the cast behind the check of its text.
 _ANCESTORS: Final = f"""
 WITH RECURSIVE up AS (
-    (SELECT m.*, 0 AS depth FROM {{table}} m WHERE id = %(id)s::uuid)
+    (SELECT m.*, 0 AS depth FROM {{table}} m
+     WHERE stream_name = %(name)s AND position = %(position)s AND {{visible}})
     UNION ALL
     SELECT cause.*, up.depth + 1
     FROM up, LATERAL (
@@ -35,6 +35,7 @@ WITH RECURSIVE up AS (
         WHERE stream_name = up.metadata->>'causationMessageStreamName'
           AND position = CASE WHEN up.metadata->>'causationMessagePosition' ~ '^[0-9]{{{{1,18}}}}$'
                               THEN (up.metadata->>'causationMessagePosition')::bigint END
+          AND {{visible}}
         LIMIT 1) cause
     WHERE up.depth < {{deepest}}
 )
@@ -48,8 +49,8 @@ WITH seen AS MATERIALIZED (
 )
 SELECT {_COLUMNS} FROM (
     SELECT * FROM seen
-    WHERE metadata->>'causationMessageStreamName' IS NOT NULL
-       OR metadata->>'correlationStreamName' = %(correlation)s) found
+    WHERE (metadata->>'causationMessageStreamName' IS NOT NULL
+           OR metadata->>'correlationStreamName' = %(correlation)s) AND {{visible}}) found
 UNION ALL
 SELECT NULL, NULL, NULL, count(*), max(global_position), NULL, NULL, NULL, NULL FROM seen
 """
@@ -97,24 +98,35 @@ class Window(msgspec.Struct, frozen=True):
         after: the global position before the window.
         last: the last one that was looked at; None if there is no message after it.
         is_full: whether the window ended before the store did.
+        node: the name of the node that the messages are on; "" if the store has one server.
     """
 
     messages: list[TraceMessage]
     after: int
     last: int | None
     is_full: bool
+    node: str = ""
 
 
 async def fetch_ancestors(
-    tx: AsyncTransaction, table: sql.Identifier, id: str
+    tx: Reader, table: sql.Identifier, place: tuple[str, int], deepest: int = MOST_ANCESTORS
 ) -> list[TraceMessage]:
-    """Return a message, its cause, the cause of that, and so on."""
-    query = sql.SQL(_ANCESTORS).format(table=table, deepest=sql.Literal(MOST_ANCESTORS))
-    rows = await fetch(tx, query, {"id": id})
+    """Return a message, its cause, the cause of that, and so on, as far as a server has them.
+
+    Args:
+        tx: where the query runs.
+        table: of messages.
+        place: the stream and the position of the message.
+        deepest: the largest number of causes.
+    """
+    query = sql.SQL(_ANCESTORS).format(
+        table=table, deepest=sql.Literal(deepest), visible=_find_visible(tx)
+    )
+    rows = await fetch(tx, query, {"name": place[0], "position": place[1]})
     return [_parse(row) for row in rows]
 
 
-async def fetch_metadata(tx: AsyncTransaction, table: sql.Identifier, id: str) -> str | None:
+async def fetch_metadata(tx: Reader, table: sql.Identifier, id: str) -> str | None:
     """Return the metadata of a message as text; None for SQL NULL, or if it is too large."""
     query = sql.SQL(_METADATA).format(table=table, largest=sql.Literal(_LARGEST_READ))
     rows = await fetch(tx, query, {"id": id})
@@ -132,14 +144,19 @@ def leave_circle(ancestors: list[TraceMessage]) -> list[TraceMessage]:
 
 
 async def fetch_window(
-    tx: AsyncTransaction, table: sql.Identifier, after: int, count: int, correlation: str | None
+    tx: Reader, table: sql.Identifier, after: int, count: int, correlation: str | None
 ) -> Window:
     """Return the messages with a cause, or of the correlation, among the next ones."""
-    query = sql.SQL(_WINDOW).format(table=table)
+    query = sql.SQL(_WINDOW).format(table=table, visible=_find_visible(tx))
     parameters = {"after": after, "count": count, "correlation": correlation}
     *rows, summary = await fetch(tx, query, parameters)
     found = sorted((_parse(row) for row in rows), key=lambda each: each.global_position)
-    return Window(found, after, summary[4], summary[3] >= count)
+    node = tx.name if isinstance(tx, NodeReader) else ""
+    return Window(found, after, summary[4], summary[3] >= count, node)
+
+
+def _find_visible(tx: Reader) -> sql.SQL:
+    return VISIBLE if isinstance(tx, NodeReader) else sql.SQL("true")
 
 
 def _parse(row: tuple[Any, ...]) -> TraceMessage:
