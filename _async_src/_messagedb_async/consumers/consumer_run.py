@@ -165,6 +165,7 @@ class AsyncConsumerRun:
                         self._target, to_end=self._stops_at_end and self._target is None
                     )
                     self.has_reached_end = not signals.is_stopping
+                    await self._measure_at_end()
                 except LostHistoryError as error:
                     if self._settings.on_lost_history == "stop" or signals.is_stopping:
                         raise
@@ -227,6 +228,11 @@ class AsyncConsumerRun:
         if self._claim is None:
             await measure(self.state, self._client, self._feed)
         return True
+
+    async def _measure_at_end(self) -> None:
+        """Measure again what is behind at the end that was wanted, if no head shows it."""
+        if self.has_reached_end and self._claim is None and self.state.progress.is_lag_fixed:
+            await measure(self.state, self._client, self._feed)
 
     async def _listen(self) -> None:
         state = self.state

@@ -217,6 +217,8 @@ class AsyncPartitionedRun:
                 state.availability.mark_available()
                 state.signals.started.set()
                 if self._until is not None and coordinator.is_finished:
+                    if self._progress.lag is None or self._progress.is_lag_fixed:
+                        await self._measure()
                     return
             await coordinator.wait()
 

@@ -220,14 +220,19 @@ class AsyncProgress:
         """Record the server's head and the number of messages behind."""
         self.lag, self.measured_at = lag, datetime.now(UTC)
 
+    @property
+    def is_lag_fixed(self) -> bool:
+        """True if something was behind, and no head shows how much less it is by now."""
+        lag = self.lag
+        return lag is not None and lag.head is None and bool(lag.messages)
+
     def note_caught_up(self) -> None:
         """Record that nothing is behind, if the lag that was measured last does not show it.
 
         Without the last position, which a role that may only call the functions cannot see, nor a
         database that passes the calls on, it would be as large until it is measured again.
         """
-        lag = self.lag
-        if lag is not None and lag.head is None and lag.messages and self.get_message() is None:
+        if self.is_lag_fixed and self.get_message() is None:
             now = datetime.now(UTC)
             self.lag, self.measured_at = Lag(None, 0, True, None, now), now
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,7 +10,12 @@ from messagedb import AsyncClient, AsyncConsumer, HandlerError, Message, Validat
 from messagedb._concurrency.backend_async import Event
 from messagedb.consumers import NO_RETRY
 from tests._async.consuming import record_numbers, write
+from tests.support.backend import make_url
 from tests.support.background_async import Background
+from tests.support.store import functions_only
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 async def test_it_is_waited_for_before_the_message_is_written(
@@ -71,6 +76,27 @@ async def test_waiting_for_a_stopped_run_raises(client: AsyncClient, category: s
     await write(client, f"{category}-1", 0, 1)
     with pytest.raises(ValidationError, match="it was stopped before"):
         await consumer.wait_until_caught_up(timeout=5)
+
+
+@pytest.mark.parametrize("options", [{}, {"partitions": 2}], ids=["alone", "partitions"])
+@pytest.mark.parametrize("role", [None, "message_store"], ids=["owner", "functions"])
+async def test_nothing_is_behind_after_a_run_that_ended_caught_up(
+    new_database: Callable[..., str], role: str | None, options: dict[str, Any], category: str
+) -> None:
+    url = new_database()
+    if role is not None:
+        functions_only(url)
+        url = make_url(url, user=role)
+    async with AsyncClient(url) as client:
+        consumer = AsyncConsumer(client, category, identifier="ended", **options)
+        record_numbers(consumer)
+        for _ in range(2):
+            for number in range(4):
+                await write(client, f"{category}-{number}", 0, 1)
+            await consumer.run(until="caught_up")
+            status = consumer.status()
+            assert (status.lag_messages, status.lag_seconds) == (0, 0.0)
+    assert consumer.status().handled_count == 8
 
 
 async def test_the_status_before_during_and_after_a_run(client: AsyncClient, category: str) -> None:
