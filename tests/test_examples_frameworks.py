@@ -26,7 +26,9 @@ def test_all_of_them_are_here() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [*APPLICATIONS, "order_service", "process_manager"])
+@pytest.mark.parametrize(
+    "name", [*APPLICATIONS, "order_service", "process_manager", "room_booking"]
+)
 def test_its_own_tests_pass(name: str, tmp_path: Path) -> None:
     # This project's settings of pytest are not a user's.
     options = ["-q", "-c", os.devnull, "-o", "asyncio_default_fixture_loop_scope=function"]

@@ -31,6 +31,7 @@ ANSWERS = {
     "archiving": "recipes/retention",
     "read replica": "scaling",
     "read your writes": "consumers",
+    "test a whole workflow": "recipes/testing-a-workflow",
 }
 FIRST_LINES = 12
 

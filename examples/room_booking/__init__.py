@@ -1,0 +1,1 @@
+"""Bookings of rooms, a workflow of three components, and its tests from the command to the end."""
