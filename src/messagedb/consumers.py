@@ -16,6 +16,7 @@ from ._consumers.callables import (
 )
 from ._consumers.consumer_info import ConsumerInfo, ConsumerInfoState
 from ._consumers.consumer_report import ConsumerFailure, ConsumerReport, InFlightMessage
+from ._consumers.failure_state import FailureState
 from ._consumers.group_membership import GroupMember, GroupResize, group_member_from_env
 from ._consumers.handler_outcomes import HandlerOutcome
 from ._consumers.parked_messages import ParkedMessage
@@ -77,6 +78,7 @@ __all__ = [
     "ConsumerReport",
     "ConsumerState",
     "ConsumerStatus",
+    "FailureState",
     "GroupMember",
     "GroupResize",
     "HandledMessage",

@@ -148,6 +148,8 @@ BY_INTENT: Final = {
     "index: a list of consumers, for people",
     ("_sql/consumers.py", "LAST_RECORDS"): "reads all records of the categories of positions",
     ("_sql/consumers.py", "COUNT_PARKED"): "reads one stream whole, that of the parked messages",
+    ("_sql/consumers.py", "IS_PARKED"): "reads one stream whole, that of the parked messages",
+    ("_sql/consumers.py", "IS_PARKED_ON_NODE"): "reads the same stream whole, on its node",
     ("_sql/consumers.py", "ALL_POSITIONS"): "a list of consumers: one row for each",
     ("_schema/revisions.py", "plan_uninstall"): "one row for each consumer of the store",
     ("cli/_summary_queries.py", "build_summary_query"): "the views of Message DB read all messages",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import httpx2
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from messagedb import AsyncClient, AsyncConsumer, Message, NewMessage
+from messagedb.consumers import NO_RETRY
 from messagedb.ui import Change, create_app
 from tests.support.background_async import Background, eventually
 from tests.ui.conftest import TOKEN, Browse, sign_in
@@ -162,6 +164,32 @@ async def test_a_position_beyond_the_end_is_refused(
     assert refused.status_code == 400
     (info,) = await client.list_consumers(category)
     assert info.lag_messages == 3
+
+
+async def test_the_last_failure_says_whether_its_message_is_parked_or_passed(
+    client: AsyncClient, browse: Browse, category: str
+) -> None:
+    consumer = AsyncConsumer(
+        client, category, identifier="mail", retry=NO_RETRY, on_error="park", poll_interval=0.01
+    )
+
+    @consumer.handler
+    async def fail(message: Message[Any]) -> None:
+        raise ValueError("no such address")
+
+    async def read(path: str, **given: str) -> str:
+        browser = await sign_in(browse(create_app(client, token=TOKEN)))
+        page = await browser.get(path, params=given)
+        return re.sub(r"\s+", " ", re.sub("<[^>]*>", "", page.text))
+
+    await client.write_message(f"{category}-1", NewMessage("A"))
+    await consumer.run(until="caught_up")
+    for said in (", parked", ", passed since"):
+        assert f" ago{said}" in await read("/consumers", q=category)
+        page = await read("/consumer", name=consumer.name)
+        assert f"attempt 1{said}" in page
+        assert "ValueError: no such address" in page
+        await consumer.discard_parked(await consumer.list_parked())
 
 
 async def test_hidden_data_is_not_in_the_last_failure_of_a_consumer(

@@ -14,6 +14,7 @@ from .._operations.rows import parse_messages
 from .._operations.scan_results import Lag
 from ..streams.reserved import POSITION, parked_stream_name
 from .consumer_report import ConsumerReport, ReportOrigin
+from .failure_state import FailureState, find_failure_state
 from .position_records import parse_position, parse_retired_position
 from .position_stores import derive_lease_keys
 from .status import ConsumerState
@@ -68,6 +69,11 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
         problem: the reason why its position or its lag is not known; None if both are known.
         report: what it last reported about its run; None if it has not, because it is of another
             library or an older version, or its role may not write ``messagedb.consumer_status``.
+        failure_state: the state of the message of the report's ``last_failure``. ``open``: it is
+            not handled yet. ``parked``: it is parked. ``passed``: the consumer went on, as a later
+            attempt or a replay handled it, or it was skipped or discarded.
+            None without a failure, and on several nodes for a consumer without an identifier that
+            has parked messages.
     """
 
     name: str
@@ -88,6 +94,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
     resized_to: int | None = None
     problem: str | None = None
     report: ConsumerReport | None = None
+    failure_state: FailureState | None = None
 
     @property
     def state(self) -> ConsumerInfoState:
@@ -195,7 +202,11 @@ def parse_lease_holders(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int]
 
 
 def add_measurements(
-    consumer: ConsumerInfo, lag: Lag | None, parked: tuple[int, int, int]
+    consumer: ConsumerInfo,
+    lag: Lag | None,
+    parked: tuple[int, int, int],
+    *,
+    has_parked_failure: bool | None,
 ) -> ConsumerInfo:
     """Return the consumer with its lag, and with the row of ``COUNT_PARKED``.
 
@@ -203,6 +214,8 @@ def add_measurements(
         consumer: the consumer.
         lag: its lag; None if the role may not count messages of the whole store.
         parked: the row.
+        has_parked_failure: whether the message of its last failure is parked; None if that is not
+            known.
     """
     parked_count, held_stream_count, held_count = parked
     consumer = msgspec.structs.replace(
@@ -210,6 +223,13 @@ def add_measurements(
         parked_count=parked_count,
         held_stream_count=held_stream_count,
         behind_count=held_count - held_stream_count,
+        failure_state=find_failure_state(
+            consumer.report,
+            consumer.next_position,
+            consumer.saved_at,
+            is_running=consumer.is_running,
+            is_parked=has_parked_failure,
+        ),
     )
     if lag is None:
         return msgspec.structs.replace(consumer, problem=consumer.problem or _UNKNOWN_LAG)

@@ -142,6 +142,23 @@ class ConsumerReport(msgspec.Struct, frozen=True, kw_only=True):
         """
         return not self.has_ended and self.age > _MISSED_REPORTS * self.interval
 
+    @property
+    def has_passed_failure(self) -> bool:
+        """True if it was beyond the message of its last failure when it reported.
+
+        Example::
+
+            for each in client.list_consumers():
+                if each.report is not None and each.report.last_failure is not None:
+                    print(each.name, each.report.has_passed_failure)
+        """
+        failure, next_position = self.last_failure, self.next_position
+        return (
+            failure is not None
+            and next_position is not None
+            and next_position > failure.global_position
+        )
+
 
 class ReportOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """The consumer that a report is of.

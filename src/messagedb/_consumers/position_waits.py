@@ -456,7 +456,8 @@ def _report_text(name: str, reports: Mapping[str, ConsumerReport] | None) -> str
     if report is None:
         return "No process has reported that it runs: start it."
     where = f"{report.host}, process {report.pid}"
-    failure = report.last_failure
+    # One that it has passed is no reason any more.
+    failure = None if report.has_passed_failure else report.last_failure
     reason = "" if failure is None else f" Its last failure: {failure.error}"
     if report.has_ended:
         return f"Its last run, on {where}, has ended ({report.state}): start it.{reason}"

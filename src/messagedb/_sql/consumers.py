@@ -207,6 +207,24 @@ SELECT parked, held_streams, held FROM messagedb.proxy_count_parked($1::varchar)
 """
 """The same through PL/Proxy: from the node of the stream."""
 
+IS_PARKED: Final = """
+SELECT coalesce(sum(CASE WHEN type = 'Parked' THEN 1 ELSE -1 END), 0) > 0
+FROM {schema}.messages
+WHERE stream_name = $1 AND type IN ('Parked', 'Replayed', 'Discarded')
+  AND data->>'globalPosition' = $2::bigint::varchar
+"""
+"""True if the message with the global position $2 is parked in a stream of parked messages."""
+
+IS_PARKED_ON_NODE: Final = """
+SELECT CASE WHEN position('-' in $1::varchar) > 0 THEN
+    (SELECT coalesce(sum(CASE WHEN type = 'Parked' THEN 1 ELSE -1 END), 0) > 0
+     FROM {schema}.get_stream_messages($1::varchar, 0::bigint, -1::bigint, NULL::varchar)
+     WHERE type IN ('Parked', 'Replayed', 'Discarded')
+       AND data::jsonb->>'globalPosition' = $2::bigint::varchar) END
+"""
+"""The same through PL/Proxy: from the node of the stream. NULL if the consumer has no identifier,
+as the function refuses such a stream."""
+
 HAS_POSITIONS: Final = b"""
 SELECT EXISTS (
     SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -303,6 +321,7 @@ class ConsumerQueries(msgspec.Struct, frozen=True):
     position_categories: bytes
     last_records: bytes
     count_parked: bytes
+    is_parked: bytes
 
 
 @lru_cache(maxsize=16)
@@ -316,16 +335,18 @@ def build_consumer_queries(
         has_nodes: whether the messages are on several nodes.
         nodes: the numbers of the nodes to ask; None for all.
     """
-    texts: tuple[str, ...] = (POSITION_CATEGORIES, LAST_RECORDS, COUNT_PARKED)
+    texts: tuple[str, ...] = (POSITION_CATEGORIES, LAST_RECORDS, COUNT_PARKED, IS_PARKED)
     if nodes is not None:
         lists = (POSITION_CATEGORIES_ON_SOME_NODES, LAST_RECORDS_ON_SOME_NODES)
         numbers = ",".join(map(str, nodes))
         texts = (
             *(text.replace("{nodes}", f"{{{numbers}}}") for text in lists),
             COUNT_PARKED_ON_NODE,
+            IS_PARKED_ON_NODE,
         )
     elif has_nodes:
-        texts = (POSITION_CATEGORIES_ON_NODES, LAST_RECORDS_ON_NODES, COUNT_PARKED_ON_NODE)
+        lists = (POSITION_CATEGORIES_ON_NODES, LAST_RECORDS_ON_NODES)
+        texts = (*lists, COUNT_PARKED_ON_NODE, IS_PARKED_ON_NODE)
     return ConsumerQueries(
         schema,
         *(

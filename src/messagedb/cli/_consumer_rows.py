@@ -61,6 +61,7 @@ def build_consumer_row(consumer: ConsumerInfo) -> dict[str, Any]:
         "report_age": None if report is None else round(report.age, 3),
         "in_flight": None if report is None else report.in_flight,
         "last_failure": None if report is None else report.last_failure,
+        "failure_state": consumer.failure_state,
     }
 
 

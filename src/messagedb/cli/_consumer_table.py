@@ -26,6 +26,7 @@ _STYLES: Final = {
     "not ours": "dim",
 }
 _ENDED: Final = frozenset({"stopped", "failed"})
+_FAILURE_STATES: Final = {"parked": ", parked", "passed": ", passed since"}
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -104,8 +105,9 @@ def _describe_failure(row: Row) -> str | None:
     if failure is None:
         return None
     age = describe_seconds(_find_age(row, failure.failed_at))
+    note = _FAILURE_STATES.get(row.get("failure_state") or "", "")
     return (
-        f"{failure.stream_name}/{failure.position}, attempt {failure.attempt}, {age} ago:"
+        f"{failure.stream_name}/{failure.position}, attempt {failure.attempt}, {age} ago{note}:"
         f" {failure.error}"
     )
 

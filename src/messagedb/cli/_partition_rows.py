@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from messagedb._consumers.partition_failures import choose_failed
 from messagedb.consumers import (
     ConsumerInfo,
     ConsumerReport,
@@ -73,6 +74,7 @@ def _build_set_row(found: PartitionSetInfo, known: Sequence[ConsumerInfo]) -> _R
     reports = [each.report for each in partitions if each.report is not None]
     positions = [each.next_position for each in partitions if each.next_position is not None]
     waits = [each.lag_seconds for each in partitions if each.lag_seconds is not None]
+    failed, failure_state = choose_failed(partitions, known)
     row = {
         **_build_common(found, known, _find_newest(reports)),
         "group_member": None,
@@ -87,11 +89,8 @@ def _build_set_row(found: PartitionSetInfo, known: Sequence[ConsumerInfo]) -> _R
         "owner": None,
         "since": found.members[0].joined_at if found.members else None,
         "in_flight": _find_in_flight(partitions),
-        "last_failure": max(
-            (each.last_failure for each in reports if each.last_failure is not None),
-            key=lambda each: each.failed_at,
-            default=None,
-        ),
+        "last_failure": None if failed is None else failed.last_failure,
+        "failure_state": failure_state,
     }
     return {**row, **_describe_partitions(found)}
 
@@ -139,6 +138,7 @@ def _build_partition_row(
         "since": partition.since,
         "in_flight": None if report is None else report.in_flight,
         "last_failure": None if report is None else report.last_failure,
+        "failure_state": choose_failed([partition], known)[1],
         "epoch": partition.epoch,
         "unowned_since": free_since,
         "unowned_seconds": None if free_since is None else _seconds_since(found, free_since),

@@ -103,6 +103,9 @@ def test_a_failure_names_message_attempt_and_error() -> None:
     shown = show("last_failure", make("retrying", last_failure=failure))
     assert shown == "order-1/4, attempt 3, 5 min ago: KeyError: 'email'"
     assert show("last_failure", make("running")) is None
+    for state, said in (("open", ""), ("parked", ", parked"), ("passed", ", passed since")):
+        row = make("running", last_failure=failure, failure_state=state)
+        assert show("last_failure", row).startswith(f"order-1/4, attempt 3, 5 min ago{said}: ")
 
 
 def test_the_last_line_counts_the_states() -> None:

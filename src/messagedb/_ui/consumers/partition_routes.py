@@ -35,7 +35,8 @@ def build_partition_routes(site: Site) -> list[Route]:
 async def show_partitions(page: Page) -> Response:
     """Show who owns what, since when, and how far behind it is."""
     found = await _find(page, page.get("category"), page.get("identifier"))
-    _, folded = partition_view.fold_partitions(await list_consumers(page.site), [found])
+    known = await list_consumers(page.site)
+    _, folded = partition_view.fold_partitions(known, [found])
     row = view.build_set_row(*folded[0], LagHistory(), datetime.now(UTC))
     return page.render(
         "partitions.html",
@@ -43,7 +44,7 @@ async def show_partitions(page: Page) -> Response:
         info=row.info,
         found=found,
         processes=partition_view.build_process_rows(found),
-        partitions=partition_view.build_partition_rows(found),
+        partitions=partition_view.build_partition_rows(found, known),
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from ..._consumers.consumer_info import ConsumerInfo
-from ..._consumers.consumer_report import ConsumerReport
+from ..._consumers.failure_state import FailureState
+from ..._consumers.partition_failures import choose_failed
 from ..._consumers.partition_info import PartitionInfo, PartitionMemberInfo, PartitionSetInfo
 from ..._consumers.partition_records import numbers_text
 
@@ -37,12 +38,14 @@ class PartitionRow(msgspec.Struct, frozen=True):
         state: a word.
         kind: of that: ``good``, ``warn``, ``bad`` or ``""``.
         help: what the word means.
+        failure_state: the state of the message of its last failure.
     """
 
     partition: PartitionInfo
     state: str
     kind: str
     help: str
+    failure_state: FailureState | None = None
 
 
 def build_process_rows(found: PartitionSetInfo) -> list[ProcessRow]:
@@ -54,8 +57,16 @@ def build_process_rows(found: PartitionSetInfo) -> list[ProcessRow]:
     return rows
 
 
-def build_partition_rows(found: PartitionSetInfo) -> list[PartitionRow]:
-    """Return the partitions by number."""
+def build_partition_rows(
+    found: PartitionSetInfo, known: Iterable[ConsumerInfo]
+) -> list[PartitionRow]:
+    """Return the partitions by number.
+
+    Args:
+        found: the consumer.
+        known: the consumers of the store, its partitions among them.
+    """
+    states: dict[str, FailureState | None] = {each.name: each.failure_state for each in known}
     rows: list[PartitionRow] = []
     for each in found.partitions:
         state = each.state if each.owner is not None or not found.members else "no owner"
@@ -63,7 +74,7 @@ def build_partition_rows(found: PartitionSetInfo) -> list[PartitionRow]:
         if state == "stopped" or (state == "no owner" and each.number not in found.overdue):
             kind = ""
         help = "no live process owns it: its messages wait" if state == "no owner" else ""
-        rows.append(PartitionRow(each, state, kind, help))
+        rows.append(PartitionRow(each, state, kind, help, states.get(each.name)))
     return rows
 
 
@@ -106,6 +117,8 @@ def build_info(found: PartitionSetInfo, known: list[ConsumerInfo]) -> ConsumerIn
     positions = [each.next_position for each in partitions if each.next_position is not None]
     waits = [each.lag_seconds for each in partitions if each.lag_seconds is not None]
     parked = known[0] if known else None
+    reports = [each.report for each in partitions if each.report is not None]
+    failed, failure_state = choose_failed(partitions, known)
     return ConsumerInfo(
         name=found.name,
         position_store=found.position_store,
@@ -123,18 +136,6 @@ def build_info(found: PartitionSetInfo, known: list[ConsumerInfo]) -> ConsumerIn
         held_stream_count=0 if parked is None else parked.held_stream_count,
         behind_count=0 if parked is None else parked.behind_count,
         problem=next((each.problem for each in partitions if each.problem is not None), None),
-        report=_find_report(partitions),
+        report=failed or max(reports, key=lambda each: each.reported_at, default=None),
+        failure_state=failure_state,
     )
-
-
-def _find_report(partitions: Iterable[PartitionInfo]) -> ConsumerReport | None:
-    """Return the report with the last failure, or else the newest one."""
-    reports = [each.report for each in partitions if each.report is not None]
-    failed = [each for each in reports if each.last_failure is not None]
-    if failed:
-        return max(failed, key=_get_failure_time)
-    return max(reports, key=lambda each: each.reported_at, default=None)
-
-
-def _get_failure_time(report: ConsumerReport) -> float:
-    return 0.0 if report.last_failure is None else report.last_failure.failed_at.timestamp()
