@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -90,6 +90,25 @@ class OwnServer:
             postgres.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
             postgres.wait(_PATIENCE)
             self._postgres = None
+
+    @contextlib.contextmanager
+    def frozen(self) -> Generator[None]:
+        """Stop all processes of the server for the block, so that it takes calls and is silent."""
+        postgres = self._postgres
+        assert postgres is not None
+        stopped = [postgres.pid]
+        try:
+            # First the one that starts the others.
+            postgres.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, postgres.pid, os.WSTOPPED | os.WNOWAIT)
+            for pid in [pid for pid, parent in list_processes() if parent == postgres.pid]:
+                stopped.append(pid)
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def listen(self, addresses: str) -> None:
         """Listen on these addresses, beside the socket, from the next start on."""
@@ -222,6 +241,24 @@ class OwnServer:
     def log(self) -> str:
         """Return the end of what the server has logged."""
         return (self.folder / "server.log").read_text(errors="replace")[-2000:]
+
+
+def list_processes() -> Iterator[tuple[int, int]]:
+    """Return each process that has not ended, with its parent."""
+    if not Path("/proc/self/stat").exists():
+        command = ["ps", "-axo", "pid=,ppid=,state="]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+        for line in answer.stdout.splitlines():
+            pid, parent, state = line.split()
+            if not state.startswith("Z"):
+                yield int(pid), int(parent)
+        return
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # After the name, which may hold anything, come the state and the parent.
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            if state not in "ZX":
+                yield int(path.parent.name), int(parent)
 
 
 def _environment() -> dict[str, str]:

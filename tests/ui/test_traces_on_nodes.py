@@ -146,7 +146,7 @@ async def test_all_nodes_together_look_at_as_many_messages_as_one_server(
     rows, page = await open_page(visitor, began, look="60")
     assert rows == ["0 Began"]
     assert "at most 30 messages each. Look at 100,000" in read_text(page)
-    span = r"on node a the global positions ([\d,]+) to ([\d,]+)"
+    span = r"the global positions ([\d,]+) to ([\d,]+) of node a"
     ((first, last),) = re.findall(span, read_text(page))
     assert int(last.replace(",", "")) - int(first.replace(",", "")) == 29
     rows, page = await open_page(visitor, began, look="62")

@@ -19,6 +19,10 @@ from .._errors import (
 
 NO_ANSWER: Final = "The store does not answer."
 RELOAD: Final = "The page works again when the store does: reload it."
+TOO_LATE: Final = "The query was stopped at the time limit of this UI."
+SMALLER: Final = (
+    "Nothing was changed. Look at a smaller part: a stream, a prefix, or fewer messages."
+)
 
 ELSEWHERE: Final = (
     "Open the UI on a database that has the messages. All pages work on a proxying database, too, "
@@ -99,12 +103,7 @@ def _classify(error: Exception) -> tuple[int, str, str]:
     if isinstance(error, PageError):
         return error.status, error.reason, error.advice
     if is_time_limit(error):
-        return (
-            504,
-            "The query was stopped at the time limit of this UI.",
-            "Nothing was changed."
-            + (" Look at a smaller part: a stream, a prefix, or fewer messages."),
-        )
+        return 504, TOO_LATE, SMALLER
     refusal = _find_refusal(error)
     if refusal is not None:
         said = refusal.diag.message_primary or "permission denied"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -24,6 +23,7 @@ from .._operations.node_queries import (
     parse_rows,
 )
 from .failures import PageError
+from .patience import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
@@ -186,7 +186,6 @@ async def _limit(
     time_limit: float, rows: Awaitable[list[tuple[Any, ...]]]
 ) -> list[tuple[Any, ...]]:
     try:
-        async with asyncio.timeout(time_limit):
-            return await rows
+        return await wait_for(rows, time_limit)
     except TimeoutError:
         raise server_errors.QueryCanceled("the query took longer than its time limit") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -15,13 +14,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from ..streams import category as get_category
-from .failures import NO_ANSWER, RELOAD, PageError, describe_failure
+from .failures import PageError, describe_failure
 from .navigation import NAVIGATION
 from .rendering.static_files import STATIC_VERSIONS
 from .rendering.texts import hide_reason
 from .security.signing import is_equal
 from .settings import Access
 from .site import Site
+from .waiting import run_page
 
 _logger = logging.getLogger("messagedb.ui")
 
@@ -218,32 +218,11 @@ def page_route(site: Site, path: str, endpoint: Endpoint) -> Route:
     async def respond(request: Request) -> Response:
         page = Page(request, site)
         try:
-            return await _run(site, endpoint(page))
+            return await run_page(site, endpoint(page))
         except Exception as error:
             return respond_to_failure(page, error)
 
     return Route(path, respond, methods=["GET"], name=endpoint.__name__)
-
-
-async def _run(site: Site, work: Awaitable[Response]) -> Response:
-    """Return the response of a page, or give up.
-
-    A server that is frozen does not answer a cancellation either: the page goes on without it, and
-    its connection is free again when the server answers or the connection ends.
-
-    Raises:
-        PageError: it took more than two time limits and one second.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=2 * site.settings.time_limit + 1)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
-    if done:
-        return task.result()
-    task.cancel()
-    raise PageError(503, NO_ANSWER, RELOAD)
 
 
 def change_route(

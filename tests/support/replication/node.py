@@ -6,15 +6,13 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 
 from messagedb.testing import FaultProxy
-from tests.support.server import OwnServer
+from tests.support.server import OwnServer, list_processes
 
 DATABASE = "store"
 """The database that holds Message DB."""
@@ -113,14 +111,14 @@ class Node(OwnServer):
         # Stopped first, so that it cannot start more of them.
         postgres.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, postgres.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        children = [pid for pid, parent in _processes() if parent == postgres.pid]
+        children = [pid for pid, parent in list_processes() if parent == postgres.pid]
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         postgres.kill()
         postgres.wait(_PATIENCE)
         until = time.monotonic() + _PATIENCE
-        while not {pid for pid, _ in _processes()}.isdisjoint(children):
+        while not {pid for pid, _ in list_processes()}.isdisjoint(children):
             assert time.monotonic() < until, "processes of the server are still there"
             time.sleep(0.005)
 
@@ -151,21 +149,3 @@ class Node(OwnServer):
         if hasattr(self, "clients"):
             self.clients.close()
         super().close()
-
-
-def _processes() -> Iterator[tuple[int, int]]:
-    """Return each process that has not ended, with its parent."""
-    if not Path("/proc/self/stat").exists():
-        command = ["ps", "-axo", "pid=,ppid=,state="]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)
-        for line in answer.stdout.splitlines():
-            pid, parent, state = line.split()
-            if not state.startswith("Z"):
-                yield int(pid), int(parent)
-        return
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # After the name, which may hold anything, come the state and the parent.
-            state, parent = path.read_text().rpartition(")")[2].split()[:2]
-            if state not in "ZX":
-                yield int(path.parent.name), int(parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -42,11 +43,12 @@ async def find_store_health(site: Site) -> list[Finding]:
         async with site.read() as tx:
             return diagnose(await _fetch_facts(tx.connection, site.schema))
     seconds = site.settings.time_limit
+    outages = {each.node: each.reason for each in await site.nodes.find_outages()}
     try:
         async with asyncio.timeout(seconds), await site.client.connect() as connection:
             await connection.set_autocommit(True)
             facts = await _fetch_facts(connection, get_session_config(site.client).settings.schema)
-            return [*diagnose(facts), *diagnose_proxy(await _fetch_nodes(connection))]
+            return [*diagnose(facts), *diagnose_proxy(await _fetch_nodes(connection, outages))]
     except TimeoutError:
         raise server_errors.QueryCanceled("the nodes took longer than the time limit") from None
 
@@ -69,14 +71,19 @@ async def _fetch_facts(connection: Any, schema: str) -> StoreFacts:
     return build_facts(answers, positions, schema=schema, refusal="", libpq_pid=pid)
 
 
-async def _fetch_nodes(connection: Any) -> ProxyState:
-    nodes = await _fetch_all(connection, SELECT_NODES)
+async def _fetch_nodes(connection: Any, outages: Mapping[str, str]) -> ProxyState:
+    nodes = [ProxyNode(*row) for row in await _fetch_all(connection, SELECT_NODES)]
     return build_proxy_state(
         await _fetch_all(connection, SELECT_MAP),
         await _fetch_all(connection, SELECT_SLOTS),
         await _fetch_all(connection, SELECT_STATES),
         await _fetch_all(connection, SELECT_PLACES),
-        [await _fetch_node(connection, ProxyNode(*row)) for row in nodes],
+        [
+            NodeState(node, None, [], outages[node.name])
+            if node.name in outages
+            else await _fetch_node(connection, node)
+            for node in nodes
+        ],
     )
 
 

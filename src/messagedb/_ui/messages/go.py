@@ -60,7 +60,9 @@ async def go(page: Page) -> Response:
 async def _find_by_id(site: Site, tx: Reader, id: UUID) -> queries.FullMessage | None:
     try:
         name = await site.find_stream(id)
-    except PageError:
+    except PageError as error:
+        if error.status != 404:
+            raise  # the message may be on a node that does not answer
         return None
     reader = tx if name is None else move_to(tx, name)
     return await queries.find_by_id(reader, site.table, id)
