@@ -49,10 +49,21 @@ async def browser(client: AsyncClient, browse: Browse) -> httpx2.AsyncClient:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Generator[SeveralNodes]:
-    """Return a store on two nodes."""
-    with open_proxied(SeveralNodes) as nodes:
+def nodes(request: pytest.FixtureRequest) -> Generator[SeveralNodes]:
+    """Return a store on two nodes; those in ``SERVERS_APART`` have servers that can be stopped."""
+    module: Any = request.node.getparent(pytest.Module)
+    apart: list[str] = getattr(module.obj, "SERVERS_APART", [])
+    with open_proxied(lambda: SeveralNodes(apart=apart)) as nodes:
         yield nodes
+
+
+@pytest.fixture
+def start_again(nodes: SeveralNodes) -> Generator[None]:
+    """Start the servers apart after the test, if they are stopped."""
+    yield
+    for server in nodes.servers_apart.values():
+        server.stop()
+        server.start()
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import pytest
 
 from messagedb import AsyncClient
 from messagedb.ui import create_app
-from tests.support.plproxy import open_proxied
 from tests.support.server import OwnServer
 from tests.support.several_nodes import SeveralNodes
 from tests.ui.conftest import TOKEN, Browse, sign_in
 from tests.ui.test_several_nodes import park
 from tests.ui.test_unavailable_nodes import LISTS, read_text
 
+SERVERS_APART = ["a", "b"]
 TIME_LIMIT = 1.0
 LONGEST = 2 * TIME_LIMIT + 1.5
 """Seconds of the slowest page: two time limits and a second, and the work of this process."""
@@ -26,13 +26,6 @@ LONGEST = 2 * TIME_LIMIT + 1.5
 WHOLE = [*LISTS, "/health", "/metrics"]
 SILENT = "Node '{}': it does not answer."
 NO_PROXY = "The proxying database does not answer, and all nodes need it."
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Generator[SeveralNodes]:
-    """Return a store on two nodes, each with a server that can be stopped."""
-    with open_proxied(lambda: SeveralNodes(apart=["a", "b"])) as nodes:
-        yield nodes
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import html
 import re
 import time
-from collections.abc import Generator
 
 import httpx2
 import psycopg
@@ -14,27 +13,12 @@ import pytest
 
 from messagedb import AsyncClient, Message, Metadata, NewMessage, schema
 from messagedb.ui import create_app
-from tests.support.plproxy import open_proxied
 from tests.support.several_nodes import SeveralNodes
 from tests.ui.conftest import TOKEN, Browse, sign_in
 from tests.ui.test_unavailable_nodes import read_text
 
+SERVERS_APART = ["b"]
 NOTICE = "Node b is unavailable. Causes and effects on this page are without it."
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Generator[SeveralNodes]:
-    """Return a store on two nodes, of which one has a server that can be stopped."""
-    with open_proxied(lambda: SeveralNodes(apart=["b"])) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-def start_again(nodes: SeveralNodes) -> Generator[None]:
-    """Start the node after the test, if it is stopped."""
-    yield
-    nodes.servers_apart["b"].stop()
-    nodes.servers_apart["b"].start()
 
 
 async def follow(

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Generator
 from uuid import uuid4
 
 import httpx2
 import pytest
 
 from messagedb import AsyncClient, NewMessage, StoreUnavailableError
-from tests.support.plproxy import open_proxied
 from tests.support.several_nodes import SeveralNodes
 from tests.ui.test_several_nodes import park
 
-
-@pytest.fixture(scope="module")
-def nodes() -> Generator[SeveralNodes]:
-    """Return a store on two nodes, of which one has a server that can be stopped."""
-    with open_proxied(lambda: SeveralNodes(apart=["b"])) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-def start_again(nodes: SeveralNodes) -> Generator[None]:
-    """Start the node after the test, if it is stopped."""
-    yield
-    nodes.servers_apart["b"].stop()
-    nodes.servers_apart["b"].start()
-
-
+SERVERS_APART = ["b"]
 LISTS = ["/", "/?exact=1", "/categories", "/consumers", "/parked"]
 NOTICE = "Node b is unavailable. Rows and totals on this page are without it."
 

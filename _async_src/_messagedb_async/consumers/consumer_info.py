@@ -159,13 +159,13 @@ async def _measure(
         rows: list[tuple[Any, ...]] = await execute_in(
             transaction, queries.count_parked, (consumer.parked_stream,)
         )
-        has_parked_failure: bool | None = False
+        has_parked_failure = False
         failure = None if consumer.report is None else consumer.report.last_failure
         if failure is not None and rows[0][0]:
             found = await execute_in(
                 transaction, queries.is_parked, (consumer.parked_stream, failure.global_position)
             )
-            has_parked_failure = found[0][0]
+            has_parked_failure = bool(found[0][0])
     parked, held_streams, held = rows[0]
     counts = (parked, held_streams, held)
     return add_measurements(consumer, lag, counts, has_parked_failure=has_parked_failure)

@@ -231,7 +231,7 @@ class AsyncConsumerRun:
 
     async def _measure_at_end(self) -> None:
         """Measure again what is behind at the end that was wanted, if no head shows it."""
-        if self.has_reached_end and self._claim is None and self.state.progress.is_lag_fixed:
+        if self.has_reached_end and self._claim is None and self.state.progress.is_lag_stale:
             await measure(self.state, self._client, self._feed)
 
     async def _listen(self) -> None:

@@ -217,7 +217,7 @@ class AsyncPartitionedRun:
                 state.availability.mark_available()
                 state.signals.started.set()
                 if self._until is not None and coordinator.is_finished:
-                    if self._progress.lag is None or self._progress.is_lag_fixed:
+                    if self._progress.lag is None or self._progress.is_lag_stale:
                         await self._measure()
                     return
             await coordinator.wait()

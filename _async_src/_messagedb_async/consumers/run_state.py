@@ -221,7 +221,7 @@ class AsyncProgress:
         self.lag, self.measured_at = lag, datetime.now(UTC)
 
     @property
-    def is_lag_fixed(self) -> bool:
+    def is_lag_stale(self) -> bool:
         """True if something was behind, and no head shows how much less it is by now."""
         lag = self.lag
         return lag is not None and lag.head is None and bool(lag.messages)
@@ -232,7 +232,7 @@ class AsyncProgress:
         Without the last position, which a role that may only call the functions cannot see, nor a
         database that passes the calls on, it would be as large until it is measured again.
         """
-        if self.is_lag_fixed and self.get_message() is None:
+        if self.is_lag_stale and self.get_message() is None:
             now = datetime.now(UTC)
             self.lag, self.measured_at = Lag(None, 0, True, None, now), now
 

@@ -71,9 +71,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
             library or an older version, or its role may not write ``messagedb.consumer_status``.
         failure_state: the state of the message of the report's ``last_failure``. ``open``: it is
             not handled yet. ``parked``: it is parked. ``passed``: the consumer went on, as a later
-            attempt or a replay handled it, or it was skipped or discarded.
-            None without a failure, and on several nodes for a consumer without an identifier that
-            has parked messages.
+            attempt or a replay handled it, or it was skipped or discarded. None without a failure.
     """
 
     name: str
@@ -206,7 +204,7 @@ def add_measurements(
     lag: Lag | None,
     parked: tuple[int, int, int],
     *,
-    has_parked_failure: bool | None,
+    has_parked_failure: bool,
 ) -> ConsumerInfo:
     """Return the consumer with its lag, and with the row of ``COUNT_PARKED``.
 
@@ -214,8 +212,7 @@ def add_measurements(
         consumer: the consumer.
         lag: its lag; None if the role may not count messages of the whole store.
         parked: the row.
-        has_parked_failure: whether the message of its last failure is parked; None if that is not
-            known.
+        has_parked_failure: whether the message of its last failure is parked.
     """
     parked_count, held_stream_count, held_count = parked
     consumer = msgspec.structs.replace(

@@ -21,18 +21,18 @@ def find_failure_state(
     saved_at: datetime | None,
     *,
     is_running: bool,
-    is_parked: bool | None,
+    is_parked: bool,
 ) -> FailureState | None:
-    """Return the state of the message of a consumer's last failure; None if not known.
+    """Return the state of the message of a consumer's last failure; None without a failure.
 
     Args:
         report: what the consumer last reported.
         next_position: the position of its next message, as it is stored.
         saved_at: the time at which that was stored.
         is_running: whether it runs.
-        is_parked: whether that message is parked now; None if that is not known.
+        is_parked: whether that message is parked now.
     """
-    if report is None or report.last_failure is None or is_parked is None:
+    if report is None or report.last_failure is None:
         return None
     if is_parked:
         return "parked"

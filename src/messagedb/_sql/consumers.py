@@ -216,14 +216,20 @@ WHERE stream_name = $1 AND type IN ('Parked', 'Replayed', 'Discarded')
 """True if the message with the global position $2 is parked in a stream of parked messages."""
 
 IS_PARKED_ON_NODE: Final = """
-SELECT CASE WHEN position('-' in $1::varchar) > 0 THEN
-    (SELECT coalesce(sum(CASE WHEN type = 'Parked' THEN 1 ELSE -1 END), 0) > 0
-     FROM {schema}.get_stream_messages($1::varchar, 0::bigint, -1::bigint, NULL::varchar)
-     WHERE type IN ('Parked', 'Replayed', 'Discarded')
-       AND data::jsonb->>'globalPosition' = $2::bigint::varchar) END
+SELECT (found::json->>0)::boolean
+FROM messagedb.proxy_read_rows(
+    $1::varchar,
+    format(
+        $query$
+        SELECT coalesce(sum(CASE WHEN type = 'Parked' THEN 1 ELSE -1 END), 0) > 0
+        FROM message_store.messages
+        WHERE stream_name = %L AND type IN ('Parked', 'Replayed', 'Discarded')
+          AND data->>'globalPosition' = %L
+        $query$,
+        $1::varchar, $2::bigint)::varchar,
+    true) AS found
 """
-"""The same through PL/Proxy: from the node of the stream. NULL if the consumer has no identifier,
-as the function refuses such a stream."""
+"""The same through PL/Proxy: from the node of the stream."""
 
 HAS_POSITIONS: Final = b"""
 SELECT EXISTS (

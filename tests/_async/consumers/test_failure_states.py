@@ -69,12 +69,13 @@ async def test_a_message_that_is_skipped_is_passed(client: AsyncClient, category
     assert await find_state(client, category) == "passed"
 
 
+@pytest.mark.parametrize("identifier", ["mail", None])
 @pytest.mark.parametrize("on_error", ["park", "park_stream"])
 async def test_a_parked_message_is_passed_when_it_is_replayed(
-    client: AsyncClient, category: str, on_error: Any
+    client: AsyncClient, category: str, on_error: Any, identifier: str | None
 ) -> None:
     await write(client, f"{category}-1", 0, 3)
-    consumer, trouble = make(client, category, on_error=on_error)
+    consumer, trouble = make(client, category, on_error=on_error, identifier=identifier)
     await consumer.run(until="caught_up")
     assert await find_state(client, category) == "parked"
     trouble.times = 0

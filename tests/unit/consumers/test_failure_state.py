@@ -59,7 +59,7 @@ def make(
     )
 
 
-def find(info: ConsumerInfo, *, is_parked: bool | None) -> FailureState | None:
+def find(info: ConsumerInfo, *, is_parked: bool) -> FailureState | None:
     return find_failure_state(
         info.report,
         info.next_position,
@@ -94,7 +94,6 @@ def test_the_newest_position_decides(
 
 def test_a_parked_message_is_not_passed() -> None:
     assert find(make(1, 41, BEFORE, None), is_parked=True) == "parked"
-    assert find(make(1, 41, BEFORE, None), is_parked=None) is None
 
 
 def test_there_is_none_without_a_failure() -> None:

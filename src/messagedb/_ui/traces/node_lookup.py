@@ -70,8 +70,8 @@ async def _look_up(site: Site, place: tuple[str, int], looked_at: int, nodes: No
     ancestors, is_cut = await _fetch_ancestors(site, place, nodes)
     path = ancestors[::-1]
     root, current = path[0], path[-1]
-    shows_cause = not is_cut and await is_cause_shown(site, _read_of(site, root), root)
-    correlation = await find_correlation(site, _read_of(site, current), current)
+    shows_cause = not is_cut and await is_cause_shown(site, _build_reader(site, root), root)
+    correlation = await find_correlation(site, _build_reader(site, current), current)
     share = max(looked_at // len(readers), 1)
     looks = (_look_after(site, each, [root, current], share, correlation) for each in readers)
     windows = [window for found in await asyncio.gather(*looks) for window in found]
@@ -164,5 +164,5 @@ def _get_order(message: TraceMessage) -> tuple[datetime, int]:
     return message.time or datetime.min.replace(tzinfo=UTC), message.global_position
 
 
-def _read_of(site: Site, message: TraceMessage) -> NodeReader:
+def _build_reader(site: Site, message: TraceMessage) -> NodeReader:
     return NodeReader(site.client, message.stream_name, site.settings.time_limit)
