@@ -23,6 +23,9 @@ from tests.killing.worker import Order
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.killing.worker"])
 
+# What the log says when a consumer, or one with partitions, handles signals.
+_STARTED = ("it has started after", "has joined")
+
 
 class Forked:
     """A worker that begins within some milliseconds, to be killed soon."""
@@ -30,6 +33,8 @@ class Forked:
     def __init__(self, order: Order, log: Path) -> None:
         self.order = order
         self.log = log
+        # Those before it have the same log.
+        self._log_start = log.stat().st_size if log.exists() else 0
         self._process = _FORKS.Process(target=_logged, args=(order, log), daemon=True)
         self._process.start()
 
@@ -48,6 +53,16 @@ class Forked:
         """Send it a signal."""
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
+
+    def stop(self) -> None:
+        """Stop it as an operator does, when its consumer runs: until then a signal kills it.
+
+        That its work is done does not show that it runs: what the one before it had sent is still
+        done by the server after that one was killed.
+        """
+        until(lambda: _has_started(_text(self.log, self._log_start)), self.text)
+        self.send(signal.SIGTERM)
+        assert self.wait() == 0, self.text()
 
     def wait(self, limit: float = 20.0) -> int:
         """Wait for its end, and return its exit status."""
@@ -98,6 +113,12 @@ class Program:
         """Send it a signal."""
         self.process.send_signal(number)
 
+    def stop(self) -> None:
+        """Stop it as an operator does, when its consumer runs: until then a signal kills it."""
+        until(lambda: _has_started(self.text()), self.text)
+        self.send(signal.SIGTERM)
+        assert self.wait() == 0, self.text()
+
     def wait(self, limit: float = 10.0) -> int:
         """Wait for its end, and return its exit status."""
         return self.process.wait(limit)
@@ -141,5 +162,9 @@ def until_still(value: Callable[[], int], seconds: float = 0.5) -> int:
     return last
 
 
-def _text(log: Path) -> str:
-    return log.read_text(errors="replace") if log.exists() else ""
+def _text(log: Path, start: int = 0) -> str:
+    return log.read_bytes()[start:].decode(errors="replace") if log.exists() else ""
+
+
+def _has_started(log: str) -> bool:
+    return any(words in log for words in _STARTED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -98,8 +97,7 @@ def kill_while_handling(fork: Fork, order: Order, *, kills: int, each: int) -> N
         for life in range(kills):
             begin(life, life * each + chance.randint(1, each)).kill()
         last = begin(kills, (kills + 1) * each)
-    last.send(signal.SIGTERM)
-    assert last.wait() == 0, last.text()
+    last.stop()
 
 
 def _have_handled(url: str, category: str, count: int) -> bool:
@@ -136,8 +134,7 @@ class _Member:
 
     def stop(self) -> None:
         """Stop it as an operator does."""
-        self.worker.send(signal.SIGTERM)
-        assert self.worker.wait() == 0, self.worker.text()
+        self.worker.stop()
 
 
 class _Writer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import msgspec
 import pytest
 
@@ -88,8 +86,7 @@ def test_a_message_is_parked_once_across_kills(
             assert stored_position(url, order) == messages[0]
     second = fork(next_of(order))
     until(lambda: stored_position(url, order) == messages[-1], second.text)
-    second.send(signal.SIGTERM)
-    assert second.wait() == 0, second.text()
+    second.stop()
     assert parked_in(url, category) == [PARKED]
     assert records(url, category) == 1
     effects = [effect.position for effect in effects_of(url, category)]
@@ -108,8 +105,7 @@ def test_a_message_whose_replay_is_killed_stays_parked(
     parking = order_of(variant, url, category, transactional=transactional)
     first = fork(parking)
     until(lambda: stored_position(url, parking) == messages[-1], first.text)
-    first.send(signal.SIGTERM)
-    assert first.wait() == 0, first.text()
+    first.stop()
     replaying = next_of(parking, replays=True)
     with closed_gate(url) as gate:
         second = fork(order_with_gate(replaying, after=after))
@@ -149,8 +145,7 @@ def test_a_message_behind_a_parked_one_is_parked_once_across_kills(
     second = fork(next_of(order))
     # The server may have stored the position for the dead one.
     until(lambda: second.text().count("it has caught up") == 2, second.text)
-    second.send(signal.SIGTERM)
-    assert second.wait() == 0, second.text()
+    second.stop()
     assert parked_in(url, category) == [PARKED, 2]
     assert records(url, category) == 2
     third = fork(next_of(order, replays=True))
@@ -186,8 +181,7 @@ def test_the_replay_of_a_held_stream_goes_on_after_a_kill_where_it_was(
     until(lambda: len(effects_of(url, category)) == 7, first.text)
     assert parked_in(url, category) == []
     assert [effect.position for effect in effects_of(url, category)] == [0, 1, 2, 3, 4, 5, 6]
-    first.send(signal.SIGTERM)
-    assert first.wait() == 0, first.text()
+    first.stop()
 
 
 def write_one(url: str, stream: str) -> None:

@@ -84,8 +84,7 @@ def test_a_holder_that_was_paused_at_work_leaves_no_effect_twice(
     first.send(signal.SIGCONT)
     check_conflict(first)
     until(lambda: count_effects(effects_url, category) == count, second.text, 30.0)
-    second.send(signal.SIGTERM)
-    assert second.wait() == 0, second.text()
+    second.stop()
     check_once(effects_url, category, order)
 
 
@@ -116,8 +115,7 @@ def test_a_holder_that_was_paused_in_its_handler_leaves_no_effect_of_it(
     with Client(effects_url, max_size=1) as client:
         client.write_message(f"{category}-1", NewMessage("Noted"))
     until(lambda: count_effects(effects_url, category) == 6, second.text)
-    second.send(signal.SIGTERM)
-    assert second.wait() == 0, second.text()
+    second.stop()
     check_once(effects_url, category, order)
 
 
@@ -159,8 +157,7 @@ def test_an_owner_of_partitions_that_was_paused_in_its_transaction_leaves_no_eff
     write(effects_url, stream, 3)
     until(lambda: count_effects(effects_url, category) == 8, second.text)
     for each in (first, second):
-        each.send(signal.SIGTERM)
-        assert each.wait() == 0, each.text()
+        each.stop()
     effects = effects_of(effects_url, category)
     judge(effects, messages_of(effects_url, category))
     assert [effect.position for effect in effects] == list(range(8))
@@ -194,8 +191,7 @@ def test_a_holder_that_was_paused_in_its_handler_stops_and_both_have_handled_the
         gate.open()
         first.send(signal.SIGCONT)
         check_conflict(first)
-    second.send(signal.SIGTERM)
-    assert second.wait() == 0, second.text()
+    second.stop()
     effects = effects_of(effects_url, category)
     verdict = judge(effects, messages_of(effects_url, category))
     print(verdict)
