@@ -18,6 +18,7 @@ from messagedb import (
     RetryPolicy,
 )
 from messagedb.consumers import AsyncBatchContext
+from messagedb.streams import group_member
 
 
 @pytest.mark.parametrize(("concurrency", "transactional"), [(1, False), (1, True), (2, False)])
@@ -123,3 +124,38 @@ async def test_a_transaction_of_several_that_is_interrupted_leaves_nothing_of_it
         await consumer.run(until="caught_up")
         copies = await client.get_stream_messages(f"{category}Copy-1")
         assert [message.data["n"] for message in copies] == numbers
+
+
+@pytest.mark.parametrize("options", [{"concurrency": 4}, {"partitions": 4, "identifier": "p"}])
+async def test_a_stop_cancels_all_handlers_that_run_side_by_side(
+    store_url: str, category: str, options: dict[str, Any]
+) -> None:
+    async with AsyncClient(store_url, max_size=8) as client:
+        names = [f"{category}-{n}" for n in range(100)]
+        # One stream of each partition.
+        streams = sorted({group_member(name, 4): name for name in names}.values())
+        for stream in streams:
+            await client.write_message(stream, NewMessage("Tested"))
+        consumer = AsyncConsumer(client, category, **options)
+        begun, cleaning = asyncio.Semaphore(0), asyncio.Barrier(4)
+        cleaned: list[str] = []
+
+        @consumer.handler
+        async def handle(message: Message[Any]) -> None:
+            begun.release()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                # Cancelled one after the other, none of them would come through here.
+                async with asyncio.timeout(2):
+                    await cleaning.wait()
+                cleaned.append(message.stream_name)
+
+        run = asyncio.create_task(consumer.run())
+        for _ in range(4):
+            await begun.acquire()
+        with pytest.raises(TimeoutError, match="did not finish"):
+            await consumer.stop(timeout=0.05)
+        with pytest.raises(TimeoutError, match="did not finish"):
+            await run
+        assert sorted(cleaned) == streams

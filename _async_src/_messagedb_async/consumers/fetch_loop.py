@@ -276,7 +276,13 @@ class AsyncFetchLoop:
 
     async def _end(self) -> None:
         self._idle_wait.leave()
-        if self._prefetch is not None:
-            await stop_or_leave([self._prefetch])
-        if self._workers is not None:
-            await self._workers.end()
+        try:
+            if self._prefetch is not None:
+                await stop_or_leave([self._prefetch])
+            if self._workers is not None:
+                await self._workers.end()
+        except BaseException:
+            # They did not finish in time: without a run nothing else would end them.
+            if self._workers is not None:
+                await self._workers.cancel()
+            raise

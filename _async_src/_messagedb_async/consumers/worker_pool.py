@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from messagedb._concurrency.backend_async import CANCELLED, Condition, Task
+from messagedb._concurrency.backend_async import CANCELLED, Condition, Task, cancel_together
 from messagedb._consumers.in_flight_window import InFlightWindow
 from messagedb.streams.reserved import is_bookkeeping
 
@@ -77,9 +77,8 @@ class AsyncWorkerPool:
             await task.wait()
 
     async def cancel(self) -> None:
-        """Cancel the handlers, if that is possible."""
-        for task in self._tasks:
-            await task.stop()
+        """Cancel the handlers, if that is possible, all of them together."""
+        await cancel_together(self._tasks)
 
     async def _next_message(self) -> Any:
         async with self._condition:

@@ -24,6 +24,7 @@ __all__ = [
     "TimedSemaphore",
     "at_exit",
     "call_with_session",
+    "cancel_together",
     "checkpoint",
     "get_owner",
     "is_of_this_variant",
@@ -201,8 +202,8 @@ class Task(Generic[R]):
         return self._task.done()
 
     async def stop(self) -> None:
-        """End it: by cancellation here, by itself in a thread."""
-        await asyncio.wait([self.cancel()])
+        """Cancel it, and wait briefly for its end, as ``stop_or_leave`` does."""
+        await stop_or_leave([self])
 
     def cancel(self) -> asyncio.Task[R]:
         """Cancel it, and return the task of asyncio."""
@@ -222,6 +223,15 @@ async def stop_or_leave(tasks: Sequence[Task[Any]]) -> None:
             _, pending = await asyncio.wait(pending, timeout=_STOP_SECONDS)
         for future in pending:
             future.cancel()
+
+
+async def cancel_together(tasks: Sequence[Task[Any]]) -> None:
+    """Cancel tasks of the user's code once, and wait for the end of all of them.
+
+    Not a second time: what they do at their end would be broken off.
+    """
+    if tasks:
+        await asyncio.wait([task.cancel() for task in tasks])
 
 
 class InterruptibleCall(Generic[R]):

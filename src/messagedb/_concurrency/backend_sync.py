@@ -26,6 +26,7 @@ __all__ = [
     "TimedSemaphore",
     "at_exit",
     "call_with_session",
+    "cancel_together",
     "checkpoint",
     "get_owner",
     "is_of_this_variant",
@@ -172,6 +173,9 @@ def stop_or_leave(tasks: Sequence[Task[Any]]) -> None:
     until = time.monotonic() + _STOP_SECONDS
     for task in tasks:
         task.wait(max(0.0, until - time.monotonic()))
+
+
+cancel_together = stop_or_leave
 
 
 class InterruptibleCall(Generic[R]):

@@ -173,3 +173,30 @@ async def test_many_consumers_stop_together_while_their_server_is_away(
                 await run.result()
             # Not one after the other: each of them would wait for its own connection.
             assert monotonic() - begin < MANY * 1.0 / 2
+
+
+async def test_a_consumer_stops_in_time_when_its_server_falls_silent_during_a_report(
+    store_url: str, database_url: str, category: str
+) -> None:
+    with FaultProxy(store_url) as proxy, psycopg.connect(database_url) as locking:
+        async with AsyncClient(proxy.url, timeout=1.0, command_timeout=COMMAND_TIMEOUT) as client:
+            consumer = AsyncConsumer(client, category, identifier="silenced", **FAST)
+            record_numbers(consumer)
+            locking.execute("LOCK TABLE messagedb.consumer_status")
+            async with consumer.running():
+                await consumer.wait_until_caught_up(timeout=10)
+                await eventually(lambda: waits_for_table(database_url), 20)
+                proxy.stall()
+                await consumer.stop(timeout=10.0)
+            assert status_of(consumer).state == "stopped"
+
+
+def waits_for_table(url: str) -> bool:
+    """Return True if a report waits for the lock of its table."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        return bool(
+            conn.execute(
+                "select from pg_locks where not granted"
+                " and relation = 'messagedb.consumer_status'::regclass"
+            ).fetchall()
+        )
