@@ -61,6 +61,7 @@ author = copyright = "messagedb contributors"
 version = release = installed_version("messagedb")
 
 extensions = [
+    "downloads",
     "myst_parser",
     "notfound.extension",
     "sphinx.ext.autodoc",

@@ -22,6 +22,7 @@ before them: `AsyncClient`, `AsyncConsumer`, `AsyncContext`. Its operations are 
 _TOCTREE = re.compile(r"```\{toctree\}\n(.*?)```", re.DOTALL)
 _CAPTION = re.compile(r":caption: (.+)")
 _ENTRY = re.compile(r"^(?:.*<)?([a-z0-9][\w/-]*)>?$")
+_EXAMPLE = re.compile(r"\{example\}`(\w+)`")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def _find_below(docs: Path, text: str, part: str) -> Iterator[Page]:
             entry = _ENTRY.match(line)
             if entry:
                 page = Path(docs, f"{entry[1]}.md").read_text("utf-8")
+                page = _EXAMPLE.sub(r"[`\1.zip`](_downloads/\1.zip)", page)
                 yield Page(caption[1] if caption else part, entry[1], page)
                 yield from _find_below(docs, page, caption[1] if caption else part)
 

@@ -9,7 +9,9 @@ import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
+import example_files
 import figures
 import llms_text
 import page_html
@@ -179,6 +181,32 @@ def test_a_figure_that_has_to_be_zero_is_zero(name: str) -> None:
     zeros = [key for key, label in figures.COMMANDS[name][1].items() if label.endswith(" (0)")]
     assert zeros
     assert {key: counts[key] for key in zeros} == dict.fromkeys(zeros, 0)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_that_shows_a_folder_of_examples_links_to_its_files(page: Path) -> None:
+    text = page.read_text("utf-8")
+    linked = set(re.findall(r"\{example\}`(\w+)`", text))
+    assert linked <= {example_files.ALL, *example_files.folder_names()}
+    shown = set(re.findall(r"\bexamples/(\w+)/", text)) | set(
+        re.findall(r"-m examples\.(\w+)", text)
+    )
+    assert shown <= linked or example_files.ALL in linked
+
+
+def test_an_archive_of_examples_has_all_that_its_programs_import(tmp_path: Path) -> None:
+    for name in ("once", "again"):
+        example_files.write_archives(tmp_path / name)
+    assert {path.stem for path in (tmp_path / "once").iterdir()} > {"examples", "room_booking"}
+    for path in (tmp_path / "once").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+        with ZipFile(path) as archive:
+            names = set(archive.namelist())
+            code = [archive.read(each).decode() for each in names if each.endswith(".py")]
+        assert {"LICENSE", "pytest.ini", "examples/__init__.py"} < names
+        for module in re.findall(r"^ *from (examples[\w.]+) import", "\n".join(code), re.M):
+            file = module.replace(".", "/")
+            assert {f"{file}.py", f"{file}/__init__.py"} & names, f"{path.name}: {module}"
 
 
 GOOD_PAGE = '<meta property="og:description" content="what it is" />'

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from examples.personal_data import __main__ as program
 from examples.personal_data import keys_async, service_async, service_sync
 from examples.personal_data.customers import Registered
 from examples.personal_data.sealing import new_key, seal, unseal
@@ -63,6 +64,13 @@ def test_a_forgotten_person_is_nowhere_in_the_database_with_threads(url: str) ->
             listed.consumer.wait_until_caught_up(timeout=30)
         assert service_sync.read_email(client, "1") is None
         assert tables_with(url, EMAIL) == set()
+
+
+def test_the_program_shows_the_address_before_a_person_is_forgotten(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program.main()
+    assert capsys.readouterr().out == f"before: {EMAIL}\nafter: None\n"
 
 
 def test_a_field_of_one_person_cannot_be_read_as_that_of_another() -> None:
