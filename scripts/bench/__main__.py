@@ -29,6 +29,7 @@ from . import (
     idle,
     memory,
     notify,
+    parking,
     partitions,
     pipelines,
     reads,
@@ -64,6 +65,7 @@ TOPICS = (
     effects.TOPIC,
     idle.TOPIC,
     notify.TOPIC,
+    parking.TOPIC,
     partitions.TOPIC,
     startup.TOPIC,
 )
