@@ -25,6 +25,9 @@ def nodes() -> Generator[SeveralNodes]:
     nodes.close()
 
 
+NODES = {"first": "old", "second": "new", "third": "third"}
+
+
 def write(client: Client, category: str) -> None:
     client.write_message(f"{category}-1", NewMessage("Noted", {"n": 1}))
 
@@ -172,6 +175,27 @@ def test_a_node_with_older_functions_is_found_by_doctor(
     finally:
         assert rows == [(1,)]
         nodes.ask("third", "insert into messagedb.schema_version (version) values (3)")
+    assert command("--url", nodes.url(), "doctor").code == 0
+
+
+def test_a_proxying_database_with_older_functions_is_found_and_brought_up_to_date(
+    nodes: SeveralNodes, command: Command
+) -> None:
+    name = "messagedb.proxy_list_streams"
+    nodes.ask(PROXY, f"drop function {name}")
+    with Client(nodes.url()) as client:
+        with pytest.raises(IncompatibleServerError, match="messagedb proxy init") as refused:
+            list(client.list_streams("old1"))
+        assert name in str(refused.value)
+        for words in (("doctor",), ("proxy", "check")):
+            ran = command("--url", nodes.url(), *words)
+            (found,) = [row for row in ran.rows if row["level"] == "problem"]
+            assert found["about"] == "functions"
+            assert found["found"].endswith("proxy_list_streams missing")
+        urls = [f"{each}={nodes.admin_url(place)}" for each, place in NODES.items()]
+        again = command("--url", nodes.admin_url(), "proxy", "init", *urls)
+        assert again.rows == [{"made": False}], again.err
+        assert [each.name for each in client.list_streams("old1")] == ["old1-1"]
     assert command("--url", nodes.url(), "doctor").code == 0
 
 

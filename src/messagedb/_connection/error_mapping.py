@@ -182,7 +182,9 @@ def _map_known_state(
             f"{sqlstates.RETRY_STATES[state]} ({text}). {state_note} Run it again.", state
         )
     if state in sqlstates.SETUP_STATES:
-        return IncompatibleServerError(f"{sqlstates.SETUP_STATES[state]} ({text}). {state_note}")
+        is_old_proxy = state in ("42883", "42P01") and sqlstates.PROXY_FUNCTIONS in text
+        fix = sqlstates.OLD_PROXY if is_old_proxy else sqlstates.SETUP_STATES[state]
+        return IncompatibleServerError(f"{fix} ({text}). {state_note}")
     if state == "25P04":
         return TransactionTimeoutError(
             f"the transaction took longer than transaction_timeout ({text}). It is rolled back. "

@@ -68,6 +68,15 @@ SETUP_STATES: Final = {
 }
 """The database is not set up for the call."""
 
+PROXY_FUNCTIONS: Final = "messagedb.proxy_"
+"""How the names begin of what a database has that passes calls on to nodes."""
+
+OLD_PROXY: Final = (
+    "the proxying database is older than this version of messagedb. Bring it up to date with "
+    "messagedb.schema.install_proxy(), or messagedb proxy init, and the same nodes"
+)
+"""It lacks a function or a table whose name begins so."""
+
 # After these the outcome of the current call is unknown: the server has ended the session, or
 # (class 08) a database that passes calls to another one has lost the connection to it.
 SESSION_ENDED: Final = frozenset(

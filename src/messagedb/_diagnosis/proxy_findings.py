@@ -11,7 +11,7 @@ import msgspec
 
 from .._connection.conninfo import describe_target
 from .._schema.proxy_map import SLOTS, get_slot
-from .._schema.proxy_plan import ProxyNode
+from .._schema.proxy_plan import ProxyNode, list_proxy_functions
 from .findings import Finding
 
 SELECT_PLACES: Final = """
@@ -21,6 +21,9 @@ WHERE s.srvname = 'messagedb' AND option_name ~ '^p[0-9]+$'
 """
 SELECT_SLOTS: Final = "SELECT slot, node FROM messagedb.proxy_slots"
 SELECT_STATES: Final = "SELECT category, node, state, target FROM messagedb.proxy_categories"
+SELECT_FUNCTIONS: Final = """
+SELECT proname::varchar FROM pg_proc WHERE pronamespace = 'messagedb'::regnamespace
+"""
 SELECT_FACTS: Final = "SELECT * FROM messagedb.proxy_node_facts(%s)"
 LIST_CATEGORIES: Final = "SELECT messagedb.proxy_node_categories(%s)"
 
@@ -74,6 +77,7 @@ class ProxyState(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         slots: the node of each slot, by the slot's number.
         places: the addresses that PL/Proxy uses, by their names: ``p0``.
+        missing_functions: the names of its own functions that are not there.
     """
 
     proxy: UUID
@@ -82,6 +86,7 @@ class ProxyState(msgspec.Struct, frozen=True, kw_only=True):
     exceptions: Sequence[CategoryState]
     places: Mapping[str, str]
     nodes: Sequence[NodeState]
+    missing_functions: Sequence[str]
 
 
 def build_proxy_state(
@@ -89,9 +94,11 @@ def build_proxy_state(
     slots: Iterable[Row],
     states: Iterable[Row],
     places: Iterable[Row],
+    functions: Iterable[Row],
     nodes: Sequence[NodeState],
 ) -> ProxyState:
     """Return the state from the rows of ``SELECT_MAP`` and of the queries above."""
+    missing = list_proxy_functions().difference(name for (name,) in functions)
     ((proxy, version),) = found
     return ProxyState(
         proxy=proxy,
@@ -100,6 +107,7 @@ def build_proxy_state(
         exceptions=[CategoryState(*row) for row in states],
         places=dict(places),
         nodes=nodes,
+        missing_functions=sorted(missing),
     )
 
 
@@ -144,10 +152,26 @@ def _describe_moves(state: ProxyState, number: int, names: Mapping[int, str]) ->
 
 def diagnose_proxy(state: ProxyState) -> list[Finding]:
     """Derive the findings from the state, the map first."""
-    found = [_check_slots(state), _check_places(state), _check_moves(state)]
+    found = [
+        _check_functions(state),
+        _check_slots(state),
+        _check_places(state),
+        _check_moves(state),
+    ]
     for each in state.nodes:
         found += _check_node(state, each)
     return found
+
+
+def _check_functions(state: ProxyState) -> Finding:
+    if not state.missing_functions:
+        return Finding("ok", "functions", "those of this version")
+    return Finding(
+        "problem",
+        "functions",
+        f"older than this version of messagedb: {_name(state.missing_functions)} missing",
+        "run messagedb proxy init again, with the same nodes",
+    )
 
 
 def _check_slots(state: ProxyState) -> Finding:

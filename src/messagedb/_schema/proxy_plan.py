@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SCHEMA: Final = "message_store"
 """The schema of Message DB, in the proxying database and on each node."""
 
+_OWN_FUNCTION: Final = re.compile(r"FUNCTION messagedb\.(\w+)\(")
+
 CLUSTER: Final = "messagedb"
 """The name of the foreign server with the addresses of the nodes."""
 
@@ -235,6 +237,12 @@ def _plan_login(user: str, password: str | None) -> list[str]:
 def build_add_place(node: ProxyNode) -> str:
     """Return the statement that adds a node to the addresses."""
     return f"ALTER SERVER {CLUSTER} OPTIONS (ADD p{node.number} {_literal(node.address)})"
+
+
+def list_proxy_functions() -> set[str]:
+    """Return the names of the functions in schema ``messagedb`` of a proxying database."""
+    texts = (load_sql("proxy", SCHEMA), load_sql("proxy_moves", SCHEMA))
+    return {name for text in texts for name in _OWN_FUNCTION.findall(text)}
 
 
 def check_same_nodes(found: Sequence[ProxyNode], given: Sequence[ProxyNode]) -> None:

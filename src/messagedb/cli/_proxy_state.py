@@ -10,6 +10,7 @@ from messagedb._connection.error_mapping import get_first_line
 from messagedb._diagnosis.proxy_findings import (
     LIST_CATEGORIES,
     SELECT_FACTS,
+    SELECT_FUNCTIONS,
     SELECT_PLACES,
     SELECT_SLOTS,
     SELECT_STATES,
@@ -44,6 +45,7 @@ def fetch_proxy_state(conn: psycopg.Connection[Any]) -> ProxyState | None:
         fetch(SELECT_SLOTS),
         fetch(SELECT_STATES),
         fetch(SELECT_PLACES),
+        fetch(SELECT_FUNCTIONS),
         [_fetch_node(conn, ProxyNode(*row)) for row in fetch(proxy_plan.SELECT_NODES)],
     )
 

@@ -18,6 +18,7 @@ from ..._diagnosis.findings import Finding, diagnose
 from ..._diagnosis.proxy_findings import (
     LIST_CATEGORIES,
     SELECT_FACTS,
+    SELECT_FUNCTIONS,
     SELECT_PLACES,
     SELECT_SLOTS,
     SELECT_STATES,
@@ -78,6 +79,7 @@ async def _fetch_nodes(connection: Any, outages: Mapping[str, str]) -> ProxyStat
         await _fetch_all(connection, SELECT_SLOTS),
         await _fetch_all(connection, SELECT_STATES),
         await _fetch_all(connection, SELECT_PLACES),
+        await _fetch_all(connection, SELECT_FUNCTIONS),
         [
             NodeState(node, None, [], outages[node.name])
             if node.name in outages
