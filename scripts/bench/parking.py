@@ -1,4 +1,4 @@
-"""Failing streams: what the others are handled with, while their messages are parked."""
+"""Failing streams: the rate of the others while the messages of some are parked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _numbers = itertools.count()
 
 
 class _Handler(NamedTuple):
-    """What is done with each message that can be handled.
+    """The work of a handler for each message.
 
     Attributes:
         name: in titles.

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from messagedb import Client, Consumer, Message, NewMessage, schema
+from messagedb import Client, Consumer, Context, Message, NewMessage, TablePositionStore, schema
 from messagedb.consumers import NO_RETRY
 from messagedb.errors import EmbeddedServerError
+from messagedb.streams import group_member
 from tests.cli.conftest import Command, Ran
 from tests.support.backend import make_url
 from tests.support.server import OwnServer
@@ -192,7 +193,7 @@ def test_positions_are_moved(
     consumer = (category, "copying")
     unknown = command("position", "get", *consumer)
     assert (unknown.code, unknown.out) == (1, "")
-    assert "has a position in the stream" in unknown.err
+    assert "has a position, or has reported that it runs:" in unknown.err
     assert start("consume", f"{HERE}:copying", "--until-caught-up").communicate() == ("", "")
     (row,) = command("position", "get", *consumer).rows
     head = row["next_position"] - 1
@@ -212,20 +213,70 @@ def test_positions_are_moved(
     in_table = command("position", "set", *consumer, "beginning", "--table")
     assert in_table.rows[0]["position_store"] == "table"
     assert in_table.rows[0]["next_position"] == 1
-    member = command("position", "set", *consumer, "1", "--member", "1", "--size", "2")
-    assert member.rows[0]["consumer"] == f"{category}:position-copying+1+2"
+    unclear = command("position", "set", *consumer, "end")
+    assert (unclear.code, unclear.out) == (1, "")
+    assert "say which, by --table or --no-table. Nothing was changed." in unclear.err
+    assert len(command("position", "get", *consumer).rows) == 2
+    (one,) = command("position", "get", *consumer, "--no-table").rows
+    assert one["position_store"] == "stream"
     for word in ("somewhere", "0"):
-        wrong = command("position", "set", *consumer, word, "-y")
+        wrong = command("position", "set", *consumer, word, "--no-table", "-y")
         assert (wrong.code, wrong.out) == (1, "")
         assert "the global position of the next message to handle, from 1" in wrong.err
     assert command("position", "set", *consumer, "-1").code == 2
     running = start("consume", f"{HERE}:copying")
     until(command, category, running=True)
-    refused = command("position", "set", *consumer, "beginning")
+    refused = command("position", "set", *consumer, "beginning", "--no-table")
     assert (refused.code, refused.out) == (1, "")
     assert "Nothing was changed" in refused.err
     running.send_signal(signal.SIGINT)
     assert running.communicate(timeout=20) == ("", "")
+
+
+def handle_all(consumer: Consumer) -> None:
+    """Let it handle every message."""
+
+    @consumer.handler
+    def handle(message: Message[Any], context: Context) -> None:
+        pass
+
+
+def test_a_position_is_set_where_the_consumer_keeps_it(
+    client: Client, command: Command, category: str
+) -> None:
+    """In the table, of one that keeps it there, such as a read model."""
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    consumer = Consumer(client, category, identifier="tabled", position_store=TablePositionStore())
+    handle_all(consumer)
+    consumer.run(until="caught_up")
+    (before,) = command("position", "get", category, "tabled").rows
+    assert before["position_store"] == "table"
+    (after,) = command("position", "set", category, "tabled", "beginning").rows
+    assert (after["consumer"], after["next_position"]) == (before["consumer"], 1)
+    (only,) = client.list_consumers(category)
+    assert (only.position_store, only.next_position) == ("table", 1)
+
+
+def test_a_position_of_partitions_is_that_of_one_of_them(
+    client: Client, command: Command, category: str
+) -> None:
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    consumer = Consumer(client, category, identifier="shared", partitions=4)
+    handle_all(consumer)
+    consumer.run(until="caught_up")
+    names = (category, "shared")
+    assert len(command("position", "get", *names).rows) == 4
+    refused = command("position", "set", *names, "beginning", "--yes")
+    assert (refused.code, refused.out) == (1, "")
+    assert "has 4 positions, one for each partition" in refused.err
+    assert "name one, by --member 0 to 3 and --size 4. Nothing was changed." in refused.err
+    member = str(group_member(f"{category}-1", 4))
+    of_one = ("--member", member, "--size", "4")
+    (row,) = command("position", "set", *names, "beginning", *of_one, "--yes").rows
+    assert (row["group_member"], row["next_position"]) == (int(member), 1)
+    (again,) = command("position", "get", *names, *of_one).rows
+    assert (again["consumer"], again["next_position"]) == (row["consumer"], 1)
+    assert all(each.group_size == 4 for each in client.list_consumers(category))
 
 
 def test_a_position_that_was_set_is_reported_whatever_its_category_is_called(

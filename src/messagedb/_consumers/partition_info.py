@@ -201,6 +201,35 @@ class PartitionSetInfo(msgspec.Struct, frozen=True, kw_only=True):
         return position_stream_name(self.category, self.identifier)
 
     @property
+    def next_position(self) -> int | None:
+        """The least position of a partition in which messages wait; the largest if none wait.
+
+        A partition without messages stays where it began, which says nothing about the others.
+        None if no position is stored.
+
+        Example::
+
+            print(client.list_partitions("order", "shipping").next_position)
+        """
+        behind = [each.next_position for each in self.partitions if each.lag_messages != 0]
+        positions = [each.next_position for each in self.partitions]
+        return min(filter(None, behind), default=max(filter(None, positions), default=None))
+
+    @property
+    def shown_report(self) -> ConsumerReport | None:
+        """The newest report; of a consumer that died or does not report, the oldest of those.
+
+        Example::
+
+            print(client.list_partitions("order", "shipping").shown_report)
+        """
+        if self.state in ("no report", "not running"):
+            missed = [each.report for each in self.partitions if each.state == self.state]
+            return min(filter(None, missed), key=_get_time, default=None)
+        reports = [each.report for each in self.partitions]
+        return max(filter(None, reports), key=_get_time, default=None)
+
+    @property
     def owned_count(self) -> int:
         """The number of partitions that a live process owns.
 
@@ -435,3 +464,7 @@ def _name(category: str, identifier: str, number: int, size: int) -> str:
 
 def _to_time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _get_time(report: ConsumerReport) -> datetime:
+    return report.reported_at

@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from messagedb import Client, Consumer, StreamPositionStore, TablePositionStore, ValidationError
-from messagedb.consumers import ConsumerInfo, ParkedMessage
+from messagedb import Consumer, ValidationError
+from messagedb.consumers import ParkedMessage
 
-from ._complete import complete_consumed_category, complete_identifier
-from ._consumer_rows import (
-    COLUMNS,
-    PARKED_COLUMNS,
-    build_consumer_row,
-    build_parked_row,
-)
+from ._consumer_arguments import Category, Identifier, normalize_identifier
+from ._consumer_rows import PARKED_COLUMNS, build_parked_row
 from ._exit import confirm, exit_error, show_user_tracebacks
 from ._help import CONSUMERS, RUN, add_command
 from ._load_target import load, open_consumers
 from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
 from ._message_rows import build_message_row as message_row
+from ._position_commands import get_position, set_position
 from ._release_command import release
 from ._status_command import status
 from ._store import StoreTarget
 from ._wait_command import wait
 
-Category = Annotated[
-    str,
-    typer.Argument(
-        help="The category that the consumer reads.", autocompletion=complete_consumed_category
-    ),
-]
-Identifier = Annotated[
-    str,
-    typer.Argument(
-        help="The consumer's identifier; - for a consumer without one.",
-        autocompletion=complete_identifier,
-    ),
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Member = Annotated[
-    int | None, typer.Option("--member", min=0, help="Its number in its group, from 0.")
-]
-Size = Annotated[int | None, typer.Option("--size", min=1, help="The size of its group.")]
-Table = Annotated[
-    bool, typer.Option("--table", help="Its position is in the table, not in a stream.")
-]
 OfStream = Annotated[
     str | None, typer.Option("--stream", help="The parked messages of this stream.")
 ]
@@ -84,8 +59,18 @@ def add_to(app: typer.Typer) -> None:
     add_command(
         position, get_position, None, "messagedb position get account statements", name="get"
     )
-    example = "messagedb position set account statements beginning"
-    add_command(position, set_position, None, example, name="set")
+    add_command(
+        position,
+        set_position,
+        None,
+        "messagedb position set account statements beginning",
+        "messagedb position set order shipping 4711 --member 3 --size 16",
+        name="set",
+    )
+    _add_parked_commands()
+
+
+def _add_parked_commands() -> None:
     add_command(
         parked,
         list_parked,
@@ -155,116 +140,6 @@ def consume(
             raise exit_error(str(error)) from None
 
 
-def get_position(
-    ctx: typer.Context,
-    category: Category,
-    identifier: Identifier,
-    member: Member = None,
-    size: Size = None,
-    table: Table = False,
-) -> None:
-    """Show the global position of the next message to handle."""
-    store: StoreTarget = ctx.obj
-    with store.open_client(max_size=1) as client:
-        found = _find(client, category, _normalize_identifier(identifier), member, size, table)
-    store.output.print_rows(COLUMNS, [build_consumer_row(found)])
-
-
-def set_position(
-    ctx: typer.Context,
-    category: Category,
-    identifier: Identifier,
-    to: Annotated[
-        str, typer.Argument(help="beginning, end, or the global position of the next message.")
-    ],
-    member: Member = None,
-    size: Size = None,
-    table: Table = False,
-    yes: Yes = False,
-) -> None:
-    """Set the next message to handle of a consumer that does not run.
-
-    It asks first if the position is in a stream, as a consumer of another library may run.
-    """
-    where: Any = int(to) if to.isascii() and to.isdigit() else to
-    _reset(ctx, (category, identifier, member, size, table), where, yes)
-
-
-def _normalize_identifier(identifier: str) -> str | None:
-    return None if identifier == "-" else identifier
-
-
-def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any, yes: bool) -> None:
-    store: StoreTarget = ctx.obj
-    category, given, member, size, table = names
-    identifier = _normalize_identifier(given)
-    with store.open_client() as client:
-        consumer = Consumer(
-            client,
-            category,
-            identifier=identifier,
-            group_member=member,
-            group_size=size,
-            position_store=TablePositionStore() if table else StreamPositionStore(),
-        )
-        if not table and not yes:
-            stored = _find_stored(client, category, identifier, member, size, "stream")
-            if stored is not None and not stored.is_running:
-                confirm(
-                    f"No consumer of messagedb runs as {stored.name}; one of another library, such"
-                    " as Eventide's, cannot be seen, and would not notice the change. Change its"
-                    " position?"
-                )
-        consumer.reset_position(to)
-        end = (client.get_store_head() or 0) + 1
-        if isinstance(to, int) and to > end:
-            store.output.print_note(
-                f"{to:,} is beyond the end of the store ({end:,}): messages up to there will be"
-                " skipped when they are written."
-            )
-        kept_in = "table" if table else "stream"
-        found = _find_stored(client, category, identifier, member, size, kept_in)
-    if found is None:
-        # Position streams are named as Eventide names them: not every category can be read there.
-        store.output.print_note(f"The position is set: {consumer.name}")
-        return
-    store.output.print_rows(COLUMNS, [build_consumer_row(found)])
-
-
-def _find(
-    client: Client,
-    category: str,
-    identifier: str | None,
-    member: int | None,
-    size: int | None,
-    table: bool,
-) -> ConsumerInfo:
-    kept_in = "table" if table else "stream"
-    found = _find_stored(client, category, identifier, member, size, kept_in)
-    if found is None:
-        name = "without an identifier" if identifier is None else repr(identifier)
-        raise ValidationError(
-            f"no consumer {name} of category {category!r} has a position in the {kept_in} of"
-            " positions: see messagedb consumers status"
-        )
-    return found
-
-
-def _find_stored(
-    client: Client,
-    category: str,
-    identifier: str | None,
-    member: int | None,
-    size: int | None,
-    position_store: str,
-) -> ConsumerInfo | None:
-    wanted = (identifier, member, size, position_store)
-    for each in client.list_consumers(category):
-        if (each.identifier, each.group_member, each.group_size, each.position_store) == wanted:
-            return each
-    return None
-
-
 def list_parked(
     ctx: typer.Context, category: Category, identifier: Identifier, stream: OfStream = None
 ) -> None:
@@ -276,7 +151,7 @@ def list_parked(
     store: StoreTarget = ctx.obj
     with store.open_client(max_size=1) as client:
         found = Consumer(
-            client, category, identifier=_normalize_identifier(identifier)
+            client, category, identifier=normalize_identifier(identifier)
         ).list_parked()
     found = [each for each in found if stream in (None, each.stream_name)]
     store.output.print_rows(
@@ -297,7 +172,7 @@ def show_parked(
     store: StoreTarget = ctx.obj
     with store.open_client(max_size=1) as client:
         (found,) = _select_parked(
-            Consumer(client, category, identifier=_normalize_identifier(identifier)), [id]
+            Consumer(client, category, identifier=normalize_identifier(identifier)), [id]
         )
         page = client.get_stream_messages(found.stream_name, position=found.position, batch_size=1)
     row = {**(message_row(page[0]) if page else {}), **build_parked_row(found)}
@@ -319,7 +194,7 @@ def discard_parked(
     """
     store: StoreTarget = ctx.obj
     with store.open_client(max_size=1) as client:
-        consumer = Consumer(client, category, identifier=_normalize_identifier(identifier))
+        consumer = Consumer(client, category, identifier=normalize_identifier(identifier))
         chosen = _select_parked(consumer, _ids_or_all(ids, all, stream))
         chosen = [each for each in chosen if stream in (None, each.stream_name)]
         if not yes:

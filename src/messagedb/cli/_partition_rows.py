@@ -71,16 +71,14 @@ def _build_set_row(found: PartitionSetInfo, known: Sequence[ConsumerInfo]) -> _R
         known: the same consumer's members in the list of consumers, also retired ones.
     """
     partitions = found.partitions
-    reports = [each.report for each in partitions if each.report is not None]
-    positions = [each.next_position for each in partitions if each.next_position is not None]
     waits = [each.lag_seconds for each in partitions if each.lag_seconds is not None]
     failed, failure_state = choose_failed(partitions, known)
     row = {
-        **_build_common(found, known, _find_newest(reports)),
+        **_build_common(found, known, found.shown_report),
         "group_member": None,
         "group_size": None,
         "consumer": found.name,
-        "next_position": min(positions, default=None),
+        "next_position": found.next_position,
         "lag_messages": _count_lag(found, known),
         "lag_seconds": round(max(waits), 3) if waits else None,
         "running": bool(found.members),
@@ -177,10 +175,6 @@ def _build_common(
         "reported_at": None if report is None else report.reported_at,
         "report_age": None if report is None else round(report.age, 3),
     }
-
-
-def _find_newest(reports: Sequence[ConsumerReport]) -> ConsumerReport | None:
-    return max(reports, key=lambda each: each.reported_at, default=None)
 
 
 def _find_in_flight(partitions: Iterable[PartitionInfo]) -> Any:

@@ -114,10 +114,8 @@ def build_info(found: PartitionSetInfo, known: list[ConsumerInfo]) -> ConsumerIn
         known: the same partitions in the list of consumers, which has what they parked.
     """
     partitions = found.partitions
-    positions = [each.next_position for each in partitions if each.next_position is not None]
     waits = [each.lag_seconds for each in partitions if each.lag_seconds is not None]
     parked = known[0] if known else None
-    reports = [each.report for each in partitions if each.report is not None]
     failed, failure_state = choose_failed(partitions, known)
     return ConsumerInfo(
         name=found.name,
@@ -126,7 +124,7 @@ def build_info(found: PartitionSetInfo, known: list[ConsumerInfo]) -> ConsumerIn
         identifier=found.identifier,
         group_member=None,
         group_size=None,
-        next_position=min(positions, default=None),
+        next_position=found.next_position,
         saved_at=max((each.saved_at for each in known if each.saved_at), default=None),
         pid=None,
         head=max((each.head for each in known if each.head is not None), default=None),
@@ -136,6 +134,6 @@ def build_info(found: PartitionSetInfo, known: list[ConsumerInfo]) -> ConsumerIn
         held_stream_count=0 if parked is None else parked.held_stream_count,
         behind_count=0 if parked is None else parked.behind_count,
         problem=next((each.problem for each in partitions if each.problem is not None), None),
-        report=failed or max(reports, key=lambda each: each.reported_at, default=None),
+        report=failed or found.shown_report,
         failure_state=failure_state,
     )
