@@ -35,14 +35,14 @@ class _Handler(NamedTuple):
 
     Attributes:
         name: in titles.
-        count: the number of messages.
+        size: the number of messages.
         turns: in each round.
         makes_query: whether it asks the server for something.
         transactional: whether it writes a row with the position.
     """
 
     name: str
-    count: int
+    size: int
     turns: int = 1
     makes_query: bool = False
     transactional: bool = False
@@ -69,7 +69,7 @@ def run(bench: Bench) -> Iterator[Section]:
         conn = stack.enter_context(psycopg.connect(ours.conninfo, autocommit=True))
         for handler in handlers:
             category = payload.category("parking")
-            fill_category(ours, category, handler.count, _STREAMS)
+            fill_category(ours, category, handler.size, _STREAMS)
             yield _section(bench, _Work(client, conn, category, handler))
 
 
@@ -77,7 +77,7 @@ def _section(bench: Bench, work: _Work) -> Section:
     handler = work.handler
 
     def contender(failing: int) -> Contender:
-        others = handler.count - failing * (handler.count // _STREAMS)
+        others = handler.size - failing * (handler.size // _STREAMS)
         name = f"messagedb: {failing or 'no'} of {_STREAMS:,} streams fail, {handler.name}"
         return Contender(name, lambda: work.handle_all(failing, others), others)
 
@@ -85,7 +85,7 @@ def _section(bench: Bench, work: _Work) -> Section:
     none, some = measure(contenders, bench.rounds, handler.turns)
     does_something = handler.makes_query or handler.transactional
     return Section(
-        title=f"{handler.count:,} messages, {handler.name}",
+        title=f"{handler.size:,} messages, {handler.name}",
         unit=RATE,
         measures=[none, some],
         comparisons=[times_as_fast(some, none, _WANTED if does_something else None)],
