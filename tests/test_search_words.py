@@ -32,6 +32,14 @@ ANSWERS = {
     "read replica": "scaling",
     "read your writes": "consumers",
     "test a whole workflow": "recipes/testing-a-workflow",
+    "zero downtime": "recipes/deploys",
+    "schema migration": "typed-messages",
+    "optimistic locking": "faq",
+    "right to be forgotten": "recipes/personal-data",
+    "stale read": "faq",
+    "changelog": "faq",
+    "license": "faq",
+    "multi tenant": "recipes/tenants",
 }
 FIRST_LINES = 12
 
@@ -40,7 +48,9 @@ FIRST_LINES = 12
 def test_a_search_word_leads_to_the_page_that_answers(word: str) -> None:
     lines = (DOCS / f"{ANSWERS[word]}.md").read_text("utf-8").splitlines()
     headings = [line for line in lines if re.match("#+ ", line)]
-    assert word.casefold() in "\n".join([*lines[:FIRST_LINES], *headings]).casefold()
+    # A search splits words at hyphens, so "zero-downtime" is found, too.
+    found = "\n".join([*lines[:FIRST_LINES], *headings]).replace("-", " ")
+    assert word.casefold() in found.casefold()
 
 
 def test_each_page_says_first_what_it_answers() -> None:
