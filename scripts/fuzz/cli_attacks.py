@@ -160,6 +160,9 @@ def _consumers() -> Iterator[Attack]:
     release = ["consumers", "release", "--"]
     yield Attack("consumers release category", run_command(release, "none", "0"))
     yield Attack("consumers release identifier", run_command([*release, "victim"], "0"))
+    resize = ["consumers", "resize", "--timeout", "1", "--"]
+    yield Attack("consumers resize category", run_command(resize, "none", "2"))
+    yield Attack("consumers resize identifier", run_command([*resize, "victim"], "2"))
     for command in ("position get", "parked list"):
         words = [*command.split(), "--"]
         yield Attack(f"{command} category", run_command(words, "none"))

@@ -78,3 +78,26 @@ def test_status_says_which_partitions_have_no_owner_and_who_took_them(
         for each in (first, second):
             each.kill()
             each.communicate()
+
+
+def test_the_number_of_partitions_is_changed(
+    store_url: str, command: Command, start: Callable[[str], subprocess.Popen[str]], category: str
+) -> None:
+    """While a process runs; of a consumer that has none it is refused."""
+    names = (category, "sharing")
+    refused = command("consumers", "resize", *names, "6")
+    assert (refused.code, refused.out) == (1, "")
+    assert "Nothing was changed" in refused.err
+    with Client(store_url, max_size=1) as client:
+        for n in range(8):
+            client.write_message(f"{category}-{n}", NewMessage("Noted"))
+    only = start("only")
+    try:
+        eventually(lambda: shares(command, category) == [4], 40)
+        row = {"consumer": f"{category}:position-sharing", "old_size": 4, "size": 6}
+        assert command("consumers", "resize", *names, "6").rows == [row]
+        assert command("consumers", "resize", *names, "6").rows == [{**row, "old_size": 6}]
+        eventually(lambda: shares(command, category) == [6], 20)
+    finally:
+        only.kill()
+        only.communicate()

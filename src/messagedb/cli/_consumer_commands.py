@@ -19,6 +19,7 @@ from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_
 from ._message_rows import build_message_row as message_row
 from ._position_commands import get_position, set_position
 from ._release_command import release
+from ._resize_command import resize
 from ._status_command import status
 from ._store import StoreTarget
 from ._wait_command import wait
@@ -56,6 +57,7 @@ def add_to(app: typer.Typer) -> None:
         "messagedb consumers wait account statements --stream account-1 --position 3",
     )
     add_command(consumers, release, None, "messagedb consumers release order shipping 3")
+    add_command(consumers, resize, None, "messagedb consumers resize order shipping 32")
     add_command(
         position, get_position, None, "messagedb position get account statements", name="get"
     )
