@@ -30,8 +30,17 @@ def test_every_error_is_explained_as_text_in_a_pipe(
         assert f"\n\n## {heading}\n\n" in shown.out
     assert "](" not in shown.out  # no link
     assert "```" not in shown.out  # its lines would be joined
-    for page in re.findall(r"\((docs/[^)]*)\)", shown.out):
-        assert (ROOT / page).is_file()
+    assert "docs/" not in shown.out  # an installation has no such folder
+    for title in re.findall(r"\(in the documentation, page \"([^\"]*)\"\)", shown.out):
+        assert title in _explanations.TITLES.values()
+
+
+def test_a_page_is_named_by_its_title() -> None:
+    titles = {
+        page: (ROOT / "docs" / page).read_text("utf-8").partition("\n")[0].removeprefix("# ")
+        for page in _explanations.TITLES
+    }
+    assert titles == _explanations.TITLES
 
 
 def test_all_errors_are_listed_with_one_line_each(command: Command) -> None:

@@ -21,6 +21,29 @@ _LINK = re.compile(r"\[([^]]+)\]\(([^)\s]+)\)")
 _LINKS_ONLY = re.compile(r"( · \[(attributes|all errors)\]\([^)]+\))+$", re.MULTILINE)
 _BROKEN_LINE = re.compile(r"(?<=[^\n])\n *(?=[^\s#-])")
 
+# The titles of the pages that those of the errors link to: an installation has no other pages.
+TITLES = {
+    "consumers.md": "Consumers",
+    "entities.md": "Entities",
+    "errors.md": "Errors",
+    "frameworks.md": "FastAPI, Starlette, Flask, Django",
+    "guarantees.md": "Guarantees of a consumer",
+    "high-availability.md": "High availability",
+    "idempotence.md": "Idempotence: commands that come twice",
+    "install.md": "Install",
+    "metadata.md": "Metadata, and the names of a component",
+    "read-models.md": "Read models",
+    "reference/embedded.md": "messagedb.embedded",
+    "reference/errors.md": "Errors",
+    "scaling.md": "Scaling",
+    "see.md": "See it: a store in a browser",
+    "telemetry.md": "Hooks, telemetry and logs",
+    "transactions.md": "Transactions",
+    "troubleshooting.md": "Troubleshooting by symptom",
+    "tuning.md": "Tuning",
+    "typed-messages.md": "Typed messages and schema versions",
+}
+
 
 class Explanation(msgspec.Struct, frozen=True):
     """The page of a class of errors, and its first sentence.
@@ -78,5 +101,5 @@ def _replace_link(found: re.Match[str]) -> str:
     if page == target.partition("#")[0]:  # beside this one
         return text
     if not DOCS_URL:
-        return f"{text} (docs/{page})"
+        return f'{text} (in the documentation, page "{TITLES[page]}")'
     return f"{text} ({DOCS_URL}{page.removesuffix('.md')}.html{'#' if anchor else ''}{anchor})"
