@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+PAGE = Path(__file__).parents[2] / "docs" / "pytest-plugin.md"
 SUITE = """
 import os
 from messagedb import AsyncClient, Client, NewMessage
@@ -48,11 +50,17 @@ async def test_another_loop(messagedb_async_client, messagedb_category):
 
 def run(folder: Path, *arguments: str, **files: str) -> subprocess.CompletedProcess[str]:
     """Write a project's files, and run its suite."""
+    return run_as_it_is(
+        folder, "-o", "asyncio_default_fixture_loop_scope=function", *arguments, **files
+    )
+
+
+def run_as_it_is(folder: Path, *arguments: str, **files: str) -> subprocess.CompletedProcess[str]:
+    """Write a project's files, and run its suite with no setting but those of its own files."""
     for name, text in files.items():
         Path(folder, f"{name}.py").write_text(textwrap.dedent(text))
-    options = ["-q", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function"]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "-W", "error", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -72,6 +80,45 @@ def test_asyncio_in_its_automatic_mode(tmp_path: Path) -> None:
     done = run(tmp_path, "-o", "asyncio_mode=auto", test_async=text)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
+
+
+def page_settings() -> str:
+    """Return the settings of pytest-asyncio that the page shows."""
+    blocks = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text("utf-8"), re.S | re.M)
+    (settings,) = [block for block in blocks if "asyncio_mode" in block]
+    return str(settings)
+
+
+def test_the_settings_of_the_page_need_no_mark_and_cause_no_warning(tmp_path: Path) -> None:
+    Path(tmp_path, "pyproject.toml").write_text(page_settings())
+    done = run_as_it_is(tmp_path, test_async=ASYNC.replace("@pytest.mark.asyncio\n", ""))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 passed" in done.stdout
+    assert "warning" not in done.stdout
+
+
+def test_a_mark_needs_no_setting_and_pytest_asyncio_warns(tmp_path: Path) -> None:
+    done = run_as_it_is(tmp_path, "-W", "default", test_async=ASYNC)
+    assert done.returncode == 0, done.stdout
+    assert '"asyncio_default_fixture_loop_scope" is unset' in done.stderr
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_fixtures_of_the_session_need_tests_of_the_session(
+    tmp_path: Path, is_complete: bool
+) -> None:
+    lines = page_settings().replace('"', "").splitlines()
+    settings = ["[pytest]", lines[2], "asyncio_default_fixture_loop_scope = session"]
+    if is_complete:
+        settings.append("asyncio_default_test_loop_scope = session")
+    Path(tmp_path, "pytest.ini").write_text("\n".join(settings))
+    done = run_as_it_is(tmp_path, test_async=ASYNC)
+    if is_complete:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "2 passed" in done.stdout
+    else:
+        assert "ValidationError: this client belongs to another event loop" in done.stdout
+        assert "2 failed" in done.stdout
 
 
 def test_workers_share_a_server_and_have_a_store_each(tmp_path: Path) -> None:
