@@ -13,6 +13,7 @@ from messagedb._consumers.partition_records import (
     is_also_static_error,
     is_partitioned_error,
     is_running_static_error,
+    was_partitioned_error,
 )
 from messagedb._consumers.position_records import is_retired
 from messagedb._consumers.position_stores import StreamPositionStore, derive_lease_keys
@@ -147,6 +148,23 @@ async def check_not_partitioned(client: AsyncClientCore, settings: ConsumerSetti
     members = await find_live_members(client, settings)
     if members:
         raise is_partitioned_error(settings.position_name, members)
+
+
+async def check_has_no_partitions(client: AsyncClientCore, settings: ConsumerSettings) -> None:
+    """Check that a consumer without a stored position would not repeat what partitions handled.
+
+    A member of a group of their size has the position of a partition, and goes on after it.
+
+    Raises:
+        PositionConflictError: partitions are stored of the identifier. Nothing was changed.
+    """
+    category, identifier = settings.category, settings.identifier
+    if category is None or identifier is None or not await _may_see_members(client):
+        return
+    schema = get_session_config(client).settings.schema
+    rows = await _read(client, sql.HAS_SET, schema, category, identifier)
+    if rows and rows[0][0] != settings.group_size:
+        raise was_partitioned_error(settings.position_name, rows[0][0])
 
 
 async def find_live_members(client: AsyncClientCore, settings: ConsumerSettings) -> list[str]:

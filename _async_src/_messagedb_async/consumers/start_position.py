@@ -11,6 +11,7 @@ from ..operations.internals import get_server, get_session_config
 from ..subscriptions.checked_feed import lost_history_error
 from ..subscriptions.history_queries import find_last_message
 from .history_check import check_stored
+from .partition_checks import check_has_no_partitions
 from .position_stores import AsyncStreamPositions
 from .run_state import log
 from .side_task import call_when_free
@@ -60,7 +61,7 @@ class AsyncStartPosition:
         Raises:
             IncompatibleServerError: the role may not find the end of the store.
             LostHistoryError: the stored position does not belong to this store.
-            PositionConflictError: the group has another size now.
+            PositionConflictError: the group has another size now, or the identifier has partitions.
         """
         signals, end = self._state.signals, 0
         if self._settings.start == "end":
@@ -84,6 +85,8 @@ class AsyncStartPosition:
         stored = positions.stored or 0
         start = settings.start
         is_partition = settings.partition_timeout is not None
+        if start == "stored" and positions.stored is None and not is_partition:
+            await check_has_no_partitions(self._client, settings)
         # Another process may have run a partition before: it begins there once only.
         if start == "stored" or (is_partition and positions.stored is not None):
             progress.advance_to(await self._resume_after(stored))

@@ -113,6 +113,22 @@ def is_partitioned_error(name: str, members: list[str]) -> PositionConflictError
     )
 
 
+def was_partitioned_error(name: str, size: int) -> PositionConflictError:
+    """Return the error for a consumer without a position whose identifier has partitions.
+
+    Args:
+        name: the consumer's.
+        size: the stored number of partitions.
+    """
+    return PositionConflictError(
+        f"{name}: the identifier was used with {size} partitions, and has no position without them:"
+        " this one would begin without their positions, and messages would be handled twice."
+        f" Nothing was changed. Run it with partitions={size}; or take another identifier. To go on"
+        " without partitions, stop all processes that have them, and call reset_position() of this"
+        " one with the lowest of their positions (messagedb consumers status --partitions)."
+    )
+
+
 def is_running_error(name: str, members: list[str]) -> PositionConflictError:
     """Return the error for a change of positions while members run."""
     by = f" by {', '.join(members[:5])}" if members else ""

@@ -209,6 +209,38 @@ async def test_an_identifier_is_used_with_partitions_or_without_them(
                 await shared(client, other_category).reset_position(1)
 
 
+async def test_an_identifier_that_had_partitions_does_not_begin_again_without_them(
+    store_url: str, category: str
+) -> None:
+    async with AsyncClient(store_url) as client:
+        await note(client, category, 0, 4)
+        partitioned = shared(client, category)
+        seen = record_numbers(partitioned)
+        await partitioned.run(until="caught_up")
+        plain = AsyncConsumer(client, category, identifier="shared")
+        other_size = AsyncConsumer(
+            client, category, identifier="shared", group_member=0, group_size=3
+        )
+        same_size = [
+            AsyncConsumer(client, category, identifier="shared", group_member=n, group_size=2)
+            for n in range(2)
+        ]
+        repeated = [record_numbers(each) for each in (plain, other_size, *same_size)]
+        for refused in (plain, other_size):
+            with pytest.raises(PositionConflictError, match="was used with 2 partitions"):
+                await refused.run(until="caught_up")
+        # These have the positions of the partitions.
+        for member in same_size:
+            await member.run(until="caught_up")
+        assert sorted(seen) == [0, 1, 2, 3]
+        assert repeated == [[], [], [], []]
+        # It is said where it begins.
+        messages = await client.get_category_messages(category)
+        await plain.reset_position(messages[3].global_position)
+        await plain.run(until="caught_up")
+        assert repeated == [[3], [], [], []]
+
+
 async def test_the_stored_number_of_partitions_counts(
     store_url: str, category: str, caplog: pytest.LogCaptureFixture
 ) -> None:
