@@ -39,6 +39,7 @@ _REFUSALS: Final = (
     "Correlation must be a category",
     "Consumer group",
 )
+_MOVED: Final = "was moved to another node, and the map"
 _CONDITION_OFF: Final = "Retrieval with SQL condition is not activated"
 
 
@@ -245,6 +246,12 @@ def _message_db_error(text: str, state_note: str) -> MessageDBError:
         return IncompatibleServerError(
             f"the server does not allow this session to read with an SQL condition ({text}). "
             f"{state_note}"
+        )
+    if _MOVED in text:
+        return IncompatibleServerError(
+            f"the proxying database does not know a move that has ended ({text}): it was perhaps"
+            f" restored from an old backup. {state_note} Do not write through it: messagedb proxy"
+            " check shows what its map lacks."
         )
     if any(words in text for words in _REFUSALS):
         return ValidationError(f"the server refused the call: {text}. {state_note}")

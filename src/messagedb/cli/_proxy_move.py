@@ -66,9 +66,9 @@ def move(
             progress=lambda step: store.output.print_line(f"{step} …"),
         )
     if moved is None:
-        store.output.print_line(f"not moved: category {category} is on node {to}")
+        store.output.print_line(f"not moved: category {category} is on node {to} already")
         if store.output.is_json:
-            store.output.print_json({"moved": False})
+            store.output.print_json({"moved": False, "category": category, "node": to})
         return
     store.output.print_line(
         f"moved: {moved.copied} messages from {moved.source} to {moved.target} in "

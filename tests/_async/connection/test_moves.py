@@ -118,6 +118,22 @@ async def test_consumers_go_on_after_the_same_message_on_another_node(
     assert nodes.ask("a", query, category) == []
 
 
+async def test_a_write_by_a_map_that_lacks_the_move_is_refused(nodes: SeveralNodes) -> None:
+    category = nodes.name_category("outdated", "a")
+    async with AsyncClient(nodes.url()) as client:
+        await client.write_message(f"{category}-1", noted(0))
+        await move_proxy_category_async(nodes.admin_url(), category=category, target="b")
+        remove = "delete from messagedb.proxy_categories where category = %s"
+        nodes.ask(PROXY, remove, category)
+        for count in (1, 2):
+            with pytest.raises(IncompatibleServerError, match="messagedb proxy check") as refused:
+                await client.write_messages(f"{category}-1", [noted(1) for _ in range(count)])
+            assert f"category {category} was moved to another node" in str(refused.value)
+        nodes.ask(PROXY, "insert into messagedb.proxy_categories values (%s, 1)", category)
+        assert await client.write_message(f"{category}-1", noted(1), expected_version=0) == 1
+    assert nodes.count(f"{category}-1") == {"a": 1, "b": 2}
+
+
 async def test_a_move_that_cannot_be_is_refused_and_changes_nothing(nodes: SeveralNodes) -> None:
     url = nodes.admin_url()
     category = nodes.name_category("refused", "a")

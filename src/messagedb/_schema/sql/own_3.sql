@@ -544,12 +544,19 @@ CREATE OR REPLACE FUNCTION messagedb.check_node_category(stream_name varchar) RE
 AS $messagedb$
 DECLARE
     _category varchar := pg_catalog.split_part(message_store.category(check_node_category.stream_name), ':', 1);
+    _state text;
 BEGIN
     PERFORM pg_catalog.pg_advisory_xact_lock_shared(1835295859, (message_store.hash_64(_category) >> 32)::int);
 
-    IF EXISTS (SELECT FROM messagedb.node_categories AS n WHERE n.category = _category) THEN
-        RAISE EXCEPTION 'category % is being moved to another node, or was moved', _category
-            USING ERRCODE = 'object_in_use';
+    SELECT n.state INTO _state FROM messagedb.node_categories AS n WHERE n.category = _category;
+
+    -- The map of the proxying database changes before a category is retired.
+    IF _state = 'retired' THEN
+        RAISE EXCEPTION 'category % was moved to another node, and the map that sent the write here is old', _category;
+    END IF;
+
+    IF FOUND THEN
+        RAISE EXCEPTION 'category % is being moved to another node', _category USING ERRCODE = 'object_in_use';
     END IF;
 END
 $messagedb$;
