@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Final, Literal
 
 import fetch_axe
+import site_links
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
 WIDTHS: Final = (375, 820, 1440)
@@ -47,7 +48,7 @@ SHORT: Final = (
     "reference/client",
     "see",
 )
-FILES: Final = ("404.html", "llms.txt", "llms-full.txt", "versions.json")
+FILES: Final = ("404.html", "llms.txt", "llms-full.txt", "versions.json", "_downloads/examples.zip")
 WITHOUT_TEXT: Final = ("404", "genindex", "py-modindex", "search")
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS: Final = (
@@ -274,6 +275,7 @@ def check_files(folder: Path) -> list[str]:
         elif name not in WITHOUT_TEXT and 'property="og:description"' not in text:
             faults.append(f"{name}.html has no description for those who link to it")
     faults += [f"there is no {name}" for name in FILES if not (folder / name).exists()]
+    faults += site_links.Site(folder).find_faults()
     canonical = 'rel="canonical"' in (folder / "index.html").read_text(encoding="utf-8")
     if canonical != (folder / "sitemap.xml").exists():
         faults.append("sitemap.xml is there exactly if the site has an address, DOCS_URL")

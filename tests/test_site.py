@@ -226,6 +226,7 @@ def write_site(folder: Path, **pages: str) -> Path:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, "utf-8")
+    example_files.write_archive("room_booking", folder / "_downloads" / "room_booking.zip")
     return folder
 
 
@@ -244,7 +245,32 @@ def test_what_is_wrong_with_files_of_a_site_is_found(tmp_path: Path) -> None:
         "404.html has an address that is relative: it is shown anywhere",
         "index.html has no description for those who link to it",
         "there is no llms.txt",
+        "404.html links to cli.html: there is no such file",
         "sitemap.xml is there exactly if the site has an address, DOCS_URL",
+    ]
+
+
+def test_links_inside_a_site_are_followed(tmp_path: Path) -> None:
+    links = (
+        "errors/HandlerError.html#why",
+        "index.html#a&amp;b",
+        "#gone",
+        "gone.html",
+        "search.html?q=saga",
+        "https://a.example/",
+        "_downloads/room_booking.zip",
+        "_downloads/examples.zip",
+        "_downloads/gone.zip",
+    )
+    body = "".join(f'<a href="{link}"></a>' for link in links)
+    error = f'{GOOD_PAGE}<h2 id="why"></h2><a href="../index.html#a&amp;b"></a>'
+    folder = write_site(tmp_path, index__html=f'{GOOD_PAGE}<p id="a&amp;b">{body}</p>')
+    (folder / "errors" / "HandlerError.html").write_text(error, "utf-8")
+    assert site_check.check_files(folder) == [
+        "index.html links to #gone: there is no such anchor",
+        "index.html links to _downloads/examples.zip: it is no archive",
+        "index.html links to _downloads/gone.zip: there is no such file",
+        "index.html links to gone.html: there is no such file",
     ]
 
 

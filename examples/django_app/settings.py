@@ -29,7 +29,7 @@ MESSAGEDB_URL = os.environ.get("DATABASE_URL") or embedded.start("data").admin_u
 DATABASES = {"default": database(MESSAGEDB_URL)}
 
 SECRET_KEY = os.environ.get("SECRET_KEY", "for a first run only")
-ALLOWED_HOSTS = ["localhost", "testserver"]
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["examples.django_app.bank"]
 ROOT_URLCONF = "examples.django_app.urls"

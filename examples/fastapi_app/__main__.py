@@ -1,4 +1,7 @@
-"""Run it as ``python -m examples.fastapi_app``; MESSAGEDB_URL is the address of the store."""
+"""Run it as ``python -m examples.fastapi_app``, on port 8000 or ``PORT``.
+
+MESSAGEDB_URL is the address of the store.
+"""
 
 from __future__ import annotations
 
@@ -8,4 +11,5 @@ import uvicorn
 
 from .app import create_app
 
-uvicorn.run(create_app(os.environ.get("MESSAGEDB_URL", "embedded:./data")), port=8000)
+address = os.environ.get("MESSAGEDB_URL", "embedded:./data")
+uvicorn.run(create_app(address), port=int(os.environ.get("PORT", "8000")))

@@ -1,4 +1,7 @@
-"""Run it as ``python -m examples.flask_app``; MESSAGEDB_URL is the address of the store."""
+"""Run it as ``python -m examples.flask_app``, on port 8000 or ``PORT``.
+
+MESSAGEDB_URL is the address of the store.
+"""
 
 from __future__ import annotations
 
@@ -6,4 +9,5 @@ import os
 
 from .app import create_app
 
-create_app(os.environ.get("MESSAGEDB_URL", "embedded:./data")).run(port=8000)
+address = os.environ.get("MESSAGEDB_URL", "embedded:./data")
+create_app(address).run(port=int(os.environ.get("PORT", "8000")))

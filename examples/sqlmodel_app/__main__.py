@@ -1,4 +1,7 @@
-"""Run it as ``python -m examples.sqlmodel_app``; MESSAGEDB_URL is a URL that may create tables."""
+"""Run it as ``python -m examples.sqlmodel_app``, on port 8000 or ``PORT``.
+
+MESSAGEDB_URL is a URL that may create tables.
+"""
 
 from __future__ import annotations
 
@@ -8,4 +11,4 @@ import uvicorn
 
 from .app import create_app
 
-uvicorn.run(create_app(os.environ["MESSAGEDB_URL"]), port=8000)
+uvicorn.run(create_app(os.environ["MESSAGEDB_URL"]), port=int(os.environ.get("PORT", "8000")))
