@@ -13,6 +13,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 
 from messagedb._connection.deadline_watchdog import DeadlineWatch, build_cancel
 from messagedb._connection.error_mapping import (
+    NOTHING_CHANGED,
     NOTHING_WRITTEN,
     TRANSACTION_ABORTED,
     get_first_line,
@@ -377,9 +378,11 @@ class AsyncTransactionState:
         )
         if not is_by_choice:
             self.executor.note_refusal(error)
+        # The caller of a list has begun no transaction to roll back.
+        is_own_read = self.options.is_local and self.options.read_only
         return map_error(
             error,
-            state_note(self.conn, default_note),
+            NOTHING_CHANGED if is_own_read else state_note(self.conn, default_note),
             has_condition=has_condition,
             is_read_only_by_choice=is_by_choice,
             is_write=is_write,

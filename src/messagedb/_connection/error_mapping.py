@@ -155,8 +155,8 @@ def map_error(
         return known_error
     if sqlstates.is_node_failure(error):
         return StoreUnavailableError(
-            f"a node of the store is unavailable, and only its categories: {text.strip()} "
-            f"(SQLSTATE {state}). {state_note}"
+            "a node of the store is unavailable, and only its categories (messagedb proxy status"
+            f" names it): {' '.join(text.split())}. {state_note}"
         )
     if sqlstates.is_connection_state(state) or sqlstates.is_session_ended(error):
         return StoreUnavailableError(
