@@ -306,6 +306,30 @@ async def test_one_read_serves_all_partitions_of_a_process(
         assert sum(reads) <= 800
 
 
+async def test_a_partition_that_lags_is_read_by_itself(store_url: str, category: str) -> None:
+    async with AsyncClient(store_url) as client:
+        await note(client, category, 0, 40)
+        consumer = shared(client, category, batch_size=10)
+        seen = record_numbers(consumer)
+        await consumer.run(until="caught_up")
+        handled = len(seen)
+        member = await client.get_category_messages(category, group_member=0, group_size=2)
+        behind = [message.data["n"] for message in member]
+        lagging = AsyncConsumer(
+            client, category, identifier="shared", group_member=0, group_size=2
+        )
+        await lagging.reset_position("beginning")
+        async with consumer.running():
+            await note(client, category, 40, 2)
+            await eventually(lambda: len(seen) == 40 + len(behind) + 2, 20)
+            await consumer.wait_until_caught_up(timeout=20)
+        # The other one repeats nothing, and each goes on in its own order.
+        assert handled == 40
+        again = seen[40:]
+        assert [n for n in again if n % 2 == behind[0] % 2] == [*behind, 40 + behind[0] % 2]
+        assert [n for n in again if n % 2 != behind[0] % 2] == [41 - behind[0] % 2]
+
+
 async def test_fifty_members_that_start_together_share_sixteen_partitions(
     store_url: str, category: str
 ) -> None:
