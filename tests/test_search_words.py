@@ -37,7 +37,7 @@ ANSWERS = {
     "optimistic locking": "faq",
     "right to be forgotten": "recipes/personal-data",
     "stale read": "faq",
-    "changelog": "faq",
+    "changelog": "changelog",
     "license": "faq",
     "multi tenant": "recipes/tenants",
 }
