@@ -20,6 +20,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.addnodes import desc_signature, pending_xref
 from sphinx.util.logging import getLogger
+from sphinx.writers.text import TextTranslator
 
 import messagedb
 import messagedb.telemetry
@@ -348,7 +349,21 @@ def write_text_files(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         versions = json.dumps([{"version": release, "url": "."}])
         Path(app.outdir, "versions.json").write_text(versions, "utf-8")
-        llms_text.write_files(Path(app.srcdir), Path(app.outdir))
+        docs = Path(app.srcdir)
+        rendered = {
+            page.name: render_text(app, page.name)
+            for page in llms_text.find_pages(docs)
+            if llms_text.needs_rendering(page)
+        }
+        llms_text.write_files(docs, Path(app.outdir), rendered)
+
+
+def render_text(app: Sphinx, name: str) -> str:
+    """Return a page as plain text, with what autodoc has put into it."""
+    tree = app.env.get_and_resolve_doctree(name, app.builder)
+    translator = TextTranslator(tree, app.builder)
+    tree.walkabout(translator)
+    return f"# {translator.body.strip()}"
 
 
 def setup(app: Sphinx) -> None:

@@ -6,9 +6,11 @@ Sphinx calls ``write_files`` at the end of a build (docs/conf.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from llms_files import include_files
 
 HEAD = """# messagedb
 
@@ -22,6 +24,9 @@ before them: `AsyncClient`, `AsyncConsumer`, `AsyncContext`. Its operations are 
 _TOCTREE = re.compile(r"```\{toctree\}\n(.*?)```", re.DOTALL)
 _CAPTION = re.compile(r":caption: (.+)")
 _ENTRY = re.compile(r"^(?:.*<)?([a-z0-9][\w/-]*)>?$")
+_UNREAD = re.compile(r"\{(?:eval-rst|include|literalinclude|raw)\}")
+_NAMES = re.compile(r"^```\{eval-rst\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_NAME = re.compile(r"^\.\. [\w:]+:: ([\w.]+)$", re.MULTILINE)
 _EXAMPLE = re.compile(r"\{example\}`(\w+)`")
 
 
@@ -60,6 +65,7 @@ def _find_below(docs: Path, text: str, part: str) -> Iterator[Page]:
             entry = _ENTRY.match(line)
             if entry:
                 page = Path(docs, f"{entry[1]}.md").read_text("utf-8")
+                page = include_files(page, Path(docs, entry[1]).parent)
                 page = _EXAMPLE.sub(r"[`\1.zip`](_downloads/\1.zip)", page)
                 yield Page(caption[1] if caption else part, entry[1], page)
                 yield from _find_below(docs, page, caption[1] if caption else part)
@@ -86,8 +92,34 @@ def build_whole(pages: Iterable[Page]) -> str:
     )
 
 
-def write_files(docs: Path, target: Path) -> None:
-    """Write both files into the folder of a built site."""
+def list_unread(whole: str) -> list[str]:
+    """Return the directives of Sphinx in ``llms-full.txt``, in place of what they show."""
+    return sorted(set(_UNREAD.findall(whole)))
+
+
+def needs_rendering(page: Page) -> bool:
+    """Return whether Sphinx makes a part of a page from docstrings, which its text does not have.
+
+    The async variant is not repeated: a program that reads the file knows the rule for its names.
+    """
+    return "{eval-rst}" in page.text and not page.name.startswith("reference/async-")
+
+
+def name_things(page: Page) -> Page:
+    """Return a page with the names of the things that it describes, in place of directives."""
+
+    def show(found: re.Match[str]) -> str:
+        return "\n".join(f"- `{name}`" for name in _NAME.findall(found[1]))
+
+    return replace(page, text=_NAMES.sub(show, page.text))
+
+
+def write_files(docs: Path, target: Path, rendered: Mapping[str, str]) -> None:
+    """Write both files into the folder of a built site, with the pages that Sphinx has rendered."""
     pages = find_pages(docs)
     (target / "llms.txt").write_text(build_list(pages), "utf-8")
-    (target / "llms-full.txt").write_text(build_whole(pages), "utf-8")
+    full = [
+        replace(page, text=rendered[page.name]) if page.name in rendered else name_things(page)
+        for page in pages
+    ]
+    (target / "llms-full.txt").write_text(build_whole(full), "utf-8")

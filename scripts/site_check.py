@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Final, Literal
 
 import fetch_axe
+import llms_text
 import site_links
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
@@ -275,6 +276,9 @@ def check_files(folder: Path) -> list[str]:
         elif name not in WITHOUT_TEXT and 'property="og:description"' not in text:
             faults.append(f"{name}.html has no description for those who link to it")
     faults += [f"there is no {name}" for name in FILES if not (folder / name).exists()]
+    whole = folder / "llms-full.txt"
+    unread = llms_text.list_unread(whole.read_text("utf-8")) if whole.exists() else []
+    faults += [f"llms-full.txt has {each}, and not what it shows" for each in unread]
     faults += site_links.Site(folder).find_faults()
     canonical = 'rel="canonical"' in (folder / "index.html").read_text(encoding="utf-8")
     if canonical != (folder / "sitemap.xml").exists():

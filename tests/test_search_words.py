@@ -82,3 +82,19 @@ def test_the_list_for_programs_has_each_page_once_with_a_sentence() -> None:
     assert [name for name, text in summaries.items() if len(text) > 400] == []
     whole = llms_text.build_whole(pages)
     assert whole.count("<!-- ") >= len(pages)
+
+
+def test_the_file_with_all_pages_has_what_they_include() -> None:
+    pages = {page.name: page for page in llms_text.find_pages(DOCS)}
+    others = [page for page in pages.values() if not llms_text.needs_rendering(page)]
+    whole = llms_text.build_whole(map(llms_text.name_things, others))
+    assert llms_text.list_unread(whole) == []
+    sealing = pages["recipes/personal-data"].text
+    assert "```python\ndef seal(" in sealing
+    assert sealing.count("def seal(") == sealing.count("def unseal(") == 1
+    assert "(Picture: " in sealing
+    assert "## [0.1.0]" in pages["changelog"].text
+    assert "- `messagedb.AsyncClient`" in whole
+    rendered = [name for name, page in pages.items() if llms_text.needs_rendering(page)]
+    assert "reference/client" in rendered
+    assert all(name.startswith("reference/") for name in rendered)

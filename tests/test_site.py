@@ -241,10 +241,12 @@ def test_what_is_wrong_with_files_of_a_site_is_found(tmp_path: Path) -> None:
     relative = {"404__html": '<a href="cli.html"></a>', "sitemap__xml": "<urlset/>"}
     folder = write_site(tmp_path, index__html="<p></p>", **relative)
     (folder / "llms.txt").unlink()
+    (folder / "llms-full.txt").write_text("```{literalinclude} a.py\n```\n", "utf-8")
     assert site_check.check_files(folder) == [
         "404.html has an address that is relative: it is shown anywhere",
         "index.html has no description for those who link to it",
         "there is no llms.txt",
+        "llms-full.txt has {literalinclude}, and not what it shows",
         "404.html links to cli.html: there is no such file",
         "sitemap.xml is there exactly if the site has an address, DOCS_URL",
     ]

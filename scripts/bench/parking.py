@@ -79,9 +79,7 @@ def _section(bench: Bench, work: _Work) -> Section:
     def contender(failing: int) -> Contender:
         others = handler.size - failing * (handler.size // _STREAMS)
         streams = f"{failing} of {_STREAMS:,} streams fail" if failing else "no stream fails"
-        return Contender(
-            f"messagedb: {streams}", lambda: work.handle_all(failing, others), others
-        )
+        return Contender(f"messagedb: {streams}", lambda: work.handle_all(failing, others), others)
 
     contenders = [contender(0), contender(_FAILING)]
     none, some = measure(contenders, bench.rounds, handler.turns)
