@@ -265,3 +265,25 @@ def test_no_password_of_a_node_can_be_read(nodes: SeveralNodes, command: Command
     assert again.rows == [{"made": False}]
     login = "select umoptions::text from pg_user_mappings"
     assert secret in str(nodes.ask("secretive", login))
+
+
+def test_messages_of_all_nodes_are_counted_and_moved_ones_once(
+    nodes: SeveralNodes, command: Command
+) -> None:
+    first, second = (nodes.name_category("counted", name) for name in ("first", "second"))
+    with Client(nodes.url()) as client:
+        client.write_messages(f"{first}-1", [NewMessage("Counted", {}), NewMessage("Other", {})])
+        client.write_messages(f"{second}-1", [NewMessage("Counted", {})])
+    before = command("--url", nodes.url(), "types", "Counted").rows
+    schema.move_proxy_category(nodes.admin_url(), category=second, target="first")
+    assert command("--url", nodes.url(), "types", "Counted").rows == before
+    (row,) = before
+    assert (row["type"], row["message_count"]) == ("Counted", 2)
+    assert 0 < float(row["percent"]) < 100
+    rows = command("--url", nodes.url(), "categories", "counted*").rows
+    assert [(row["category"], row["message_count"]) for row in rows] == [(first, 2), (second, 1)]
+    ran = command("--url", nodes.url(), "streams", f"{first}*", "--types", "--limit", "1")
+    assert [(row["stream_name"], row["type"]) for row in ran.rows] == [(f"{first}-1", "Counted")]
+    ran = command("--url", nodes.url(), "export", first)
+    assert ran.code == 1
+    assert "connect to the node that has the category" in ran.err

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 SCHEMA: Final = "message_store"
 """The schema of Message DB on each node, whatever that of the proxying database."""
 
+VISIBLE: Final = sql.SQL(
+    "split_part(split_part(stream_name, '-', 1), ':', 1) <> ALL (ARRAY("
+    "SELECT category FROM messagedb.node_categories WHERE state <> 'closed'))"
+)
+"""The condition of messages that are not the copies which moves make and leave."""
+
 _PARAMETER: Final = re.compile(rb"\$(\d+)")
 
 
@@ -80,6 +86,11 @@ def build_on_node(node: int, read: ReadRequest) -> ReadRequest:
     text, params = read.query
     filled = _PARAMETER.sub(lambda found: _literal(params[int(found.group(1)) - 1]), text)
     return build_rows(node, filled.decode())
+
+
+def build_rows_of_all(query: str) -> tuple[bytes, list[Any]]:
+    """Return the statement that runs a query on all nodes, and its parameters; rows are JSON."""
+    return b"SELECT messagedb.proxy_read_rows_of_all(%s, true)", [query]
 
 
 def parse_rows(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from .._operations.listings import CategoryInfo
     from .._operations.requests import ReadRequest
 
-VISIBLE: Final = sql.SQL(
-    "split_part(split_part(stream_name, '-', 1), ':', 1) <> ALL (ARRAY("
-    "SELECT category FROM messagedb.node_categories WHERE state <> 'closed'))"
-)
-"""The condition of messages that are not the copies which moves make and leave."""
-
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
 
 

@@ -85,8 +85,9 @@ def find_range(client: Client, name: str | None, first: int | None) -> ExportRan
     head = client.get_store_head()
     if head is None:
         raise IncompatibleServerError(
-            "the role may not read the table of messages, which export needs: use another role."
-            " Nothing was written."
+            "the role may not read the table of messages, which export needs, or the messages are"
+            " on several nodes (PL/Proxy): use another role, or connect to the node that has the"
+            " category (messagedb proxy status). Nothing was written."
         )
     end = time.monotonic() + _WAIT_SECONDS
     writers = set(client.list_open_write_transactions())

@@ -5,13 +5,16 @@ Each prints its columns, the number of messages, and their percentage of all mes
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from messagedb import IncompatibleServerError
 
 from ._complete import complete_category, complete_name
 from ._help import READ, add_command
 from ._layout import Column
+from ._node_summary import count_on_nodes
 from ._store import StoreTarget
 from ._summary_queries import COUNTS, build_summary_query
 
@@ -95,11 +98,24 @@ def _show(
 ) -> None:
     store: StoreTarget = ctx.obj
     columns = (*keys, *COUNTS)
-    question, parameters = build_summary_query(store.schema, keys, pattern, limit)
-    with store.open_client(max_size=1) as client, client.transaction(read_only=True) as tx:
-        found = tx.connection.execute(question, parameters).fetchall()
+    found = _count(store, keys, pattern, limit)
     store.output.print_rows(
         (*keys, Column("message_count", "messages"), Column("percent", "percent of all")),
         (dict(zip(columns, row, strict=True)) for row in found),
         empty=_EMPTY if pattern is None else f"nothing in the store is named {pattern!r}",
     )
+
+
+def _count(
+    store: StoreTarget, keys: tuple[str, ...], pattern: str | None, limit: int | None
+) -> list[tuple[Any, ...]]:
+    question, parameters = build_summary_query(store.schema, keys, pattern, limit)
+    try:
+        with store.open_client(max_size=1) as client, client.transaction(read_only=True) as tx:
+            return tx.connection.execute(question, parameters).fetchall()
+    except IncompatibleServerError:
+        # A proxying database has no table, and no transaction.
+        counted = count_on_nodes(store, keys, pattern, limit)
+        if counted is None:
+            raise
+        return counted

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from messagedb._argument_checks import check_string
+from messagedb._operations.node_queries import SCHEMA, VISIBLE
 
 _VIEWS: dict[tuple[str, ...], str] = {
     ("stream_name",): "stream_summary",
@@ -48,6 +49,38 @@ def build_summary_query(
         count=sql.Literal(len(keys) + 1),
     )
     return question, [pattern, build_like_pattern(pattern or ""), limit]
+
+
+def build_node_summary(keys: tuple[str, ...], pattern: str | None) -> sql.Composed:
+    """Return the query for the counts of one of several nodes: no view leaves out moved categories.
+
+    Args:
+        keys: the columns to group by.
+        pattern: as for ``build_summary_query``.
+    """
+    columns = [
+        sql.SQL("{}.category(stream_name)").format(sql.Identifier(SCHEMA))
+        if key == "category"
+        else sql.Identifier(key)
+        for key in keys
+    ]
+    condition: sql.Composable = VISIBLE
+    if pattern is not None:
+        condition = sql.SQL("{} AND {} LIKE {} ESCAPE '\\'").format(
+            VISIBLE, columns[0], sql.Literal(build_like_pattern(pattern))
+        )
+    return sql.SQL("SELECT {keys}, count(*) FROM {table} WHERE {condition} GROUP BY {keys}").format(
+        keys=sql.SQL(", ").join(columns),
+        table=sql.Identifier(SCHEMA, "messages"),
+        condition=condition,
+    )
+
+
+def build_node_count() -> sql.Composed:
+    """Return the query for the number of messages of one of several nodes."""
+    return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
+        sql.Identifier(SCHEMA, "messages"), VISIBLE
+    )
 
 
 def build_like_pattern(pattern: str) -> str:

@@ -11,7 +11,8 @@ from psycopg import sql
 
 from _messagedb_async.operations.internals import get_server
 
-from ..nodes import VISIBLE, NodeReader, Reader
+from ..._operations.node_queries import VISIBLE
+from ..nodes import NodeReader, Reader
 from ..site import fetch
 
 if TYPE_CHECKING:

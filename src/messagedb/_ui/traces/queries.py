@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 from psycopg import sql
 
-from ..nodes import VISIBLE, NodeReader, Reader
+from ..._operations.node_queries import VISIBLE
+from ..nodes import NodeReader, Reader
 from ..site import fetch
 from ..streams.queries import parse_time
 
