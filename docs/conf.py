@@ -65,6 +65,7 @@ extensions = [
     "downloads",
     "myst_parser",
     "notfound.extension",
+    "search_entries",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",

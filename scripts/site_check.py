@@ -5,8 +5,9 @@
     python scripts/site_check.py FOLDER --page cli  this page; may be repeated
 
 Exits with 1 if a page has a serious finding of axe, asks another host, loads more than 300 kB,
-scrolls sideways, shifts while it is loaded or scrolled, or reports an error. ``--screenshots DIR``
-writes a picture of each page.
+scrolls sideways, shifts while it is loaded or scrolled, or reports an error; if a link leads
+nowhere; or if a search for one of the words of search_words.py does not show its page first.
+``--screenshots DIR`` writes a picture of each page.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import IO, Final, Literal
 import fetch_axe
 import llms_text
 import site_links
+import site_search
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
 WIDTHS: Final = (375, 820, 1440)
@@ -163,6 +165,14 @@ def serve(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@contextmanager
+def open_browser(folder: Path) -> Iterator[tuple[Browser, str]]:
+    """Return Chromium, and the address at which it finds the files of a folder."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    with serve(folder) as address, sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS)), address
+
+
 def find_pages(folder: Path, *, short: bool = False) -> list[str]:
     """Return the pages of a built site, without their suffix."""
     pages = sorted(
@@ -241,11 +251,9 @@ def check(
 ) -> int:
     """Open the pages, print a row for each, and return how many faults they have."""
     axe = fetch_axe.fetch().read_text(encoding="utf-8")
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     found = 0
     print(f"{'page':<42} {'kB':>5} {'shift':>6}  faults", flush=True)
-    with serve(folder) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+    with open_browser(folder) as (browser, address):
         for name in pages:
             prefix = None if pictures is None else str(pictures / name.replace("/", "-"))
             url = f"{address}/{name}.html"
@@ -297,6 +305,9 @@ def main() -> int:
     parser.add_argument("--views-only", action="store_true", help="of a folder with any pages")
     options = parser.parse_args()
     faults = [] if options.views_only else check_files(options.folder)
+    if not (options.views_only or options.page):
+        with open_browser(options.folder) as (browser, address):
+            faults += site_search.find_faults(browser, address)
     for fault in faults:
         print(fault)
     pages = options.page or find_pages(options.folder, short=options.short)

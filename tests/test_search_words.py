@@ -7,40 +7,10 @@ from pathlib import Path
 
 import llms_text
 import pytest
+from search_words import ANSWERS, add_entries
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-ANSWERS = {
-    "event sourcing": "entities",
-    "CQRS": "read-models",
-    "saga": "recipes/process-manager",
-    "process manager": "recipes/process-manager",
-    "dead letter": "consumers",
-    "outbox": "recipes/outbox",
-    "GDPR": "recipes/personal-data",
-    "tenant": "recipes/tenants",
-    "SQLAlchemy": "recipes/sqlalchemy",
-    "SQLModel": "recipes/sqlalchemy",
-    "Kafka": "recipes/outbox",
-    "RabbitMQ": "recipes/outbox",
-    "Celery": "recipes/workers",
-    "gunicorn": "recipes/workers",
-    "Dockerfile": "run",
-    "Prometheus": "telemetry",
-    "Parquet": "recipes/analysis",
-    "archiving": "recipes/retention",
-    "read replica": "scaling",
-    "read your writes": "consumers",
-    "test a whole workflow": "recipes/testing-a-workflow",
-    "zero downtime": "recipes/deploys",
-    "schema migration": "typed-messages",
-    "optimistic locking": "faq",
-    "right to be forgotten": "recipes/personal-data",
-    "stale read": "faq",
-    "changelog": "changelog",
-    "license": "faq",
-    "multi tenant": "recipes/tenants",
-}
 FIRST_LINES = 12
 
 
@@ -98,3 +68,20 @@ def test_the_file_with_all_pages_has_what_they_include() -> None:
     rendered = [name for name, page in pages.items() if llms_text.needs_rendering(page)]
     assert "reference/client" in rendered
     assert all(name.startswith("reference/") for name in rendered)
+
+
+def test_a_search_word_leads_to_the_heading_that_has_it() -> None:
+    page = "# Run it\n\nHere.\n\n```sh\n# A Dockerfile\n```\n\n## In a Dockerfile\n\nSo.\n"
+    added = add_entries("run", page)
+    assert added == page.replace(
+        "## In a Dockerfile\n", "## In a Dockerfile\n\n```{index} ! Dockerfile\n```\n"
+    )
+    page = page.replace("In a Dockerfile", "In a container")
+    assert add_entries("run", page).startswith("# Run it\n\n```{index} ! Dockerfile\n```\n\nHere.")
+    assert add_entries("see", page) == page
+
+
+def test_each_search_word_is_an_entry_of_its_page() -> None:
+    for word, name in ANSWERS.items():
+        text = (DOCS / f"{name}.md").read_text("utf-8")
+        assert f"```{{index}} ! {word}\n" in add_entries(name, text)
