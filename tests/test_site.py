@@ -168,6 +168,12 @@ def stop_timeout(command: list[str]) -> float:
     return float(given)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_tables_of_tests_are_on_the_pages_of_guarantees(page: Path) -> None:
+    named = re.findall(r"`test_\w+`", page.read_text("utf-8"))
+    assert page.stem.startswith("guarantees") or len(named) <= 8
+
+
 def test_the_figures_of_the_guarantees_are_those_of_the_runs() -> None:
     page = figures.PAGE.read_text(encoding="utf-8")
     written = "\n".join(figures.build_lines(figures.FIGURES))
