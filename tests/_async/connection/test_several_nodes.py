@@ -454,10 +454,14 @@ async def test_a_node_that_is_away_is_named_and_the_others_go_on(
         with pytest.raises(StoreUnavailableError, match="not currently accepting connections"):
             await proxied.write_message(f"{away}-1", message())
         for listing in (proxied.list_consumers, proxied.list_categories):
-            with pytest.raises(StoreUnavailableError, match="messagedb proxy status names it") as no:
+            with pytest.raises(
+                StoreUnavailableError, match="messagedb proxy status names it"
+            ) as no:
                 await listing()
             assert str(no.value).startswith("a node of the store is unavailable")
-            assert '"a" is not currently accepting connections. Nothing was changed.' in str(no.value)
+            assert '"a" is not currently accepting connections. Nothing was changed.' in str(
+                no.value
+            )
     finally:
         nodes.ask("postgres", "alter database a allow_connections true")
     assert nodes.count(f"{away}-1") == {"a": 1}

@@ -315,9 +315,7 @@ async def test_a_partition_that_lags_is_read_by_itself(store_url: str, category:
         handled = len(seen)
         member = await client.get_category_messages(category, group_member=0, group_size=2)
         behind = [message.data["n"] for message in member]
-        lagging = AsyncConsumer(
-            client, category, identifier="shared", group_member=0, group_size=2
-        )
+        lagging = AsyncConsumer(client, category, identifier="shared", group_member=0, group_size=2)
         await lagging.reset_position("beginning")
         async with consumer.running():
             await note(client, category, 40, 2)
