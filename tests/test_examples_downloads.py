@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import socket
 import subprocess
@@ -21,11 +20,6 @@ from tests.test_examples import FUNDS_TRANSFER, READ_MODEL, SMALL
 ROOT = Path(__file__).parents[1]
 NAMES = [example_files.ALL, *example_files.folder_names()]
 TESTED = [name for name in NAMES[1:] if [*(ROOT / "examples" / name).glob("test_*.py")]]
-SETTINGS = f"""\
-import sys
-sys.path[:0] = [{str(ROOT / "scripts")!r}, {str(ROOT / "docs" / "_ext")!r}]
-extensions = ["downloads", "myst_parser"]
-"""
 # Each module is imported, without the programs: those are run, or ask for a broker. Two folders
 # have modules that import each other as programs do, by the name of the file.
 IMPORT_ALL = """
@@ -81,26 +75,16 @@ DEPOSIT = b'{"amount": 5}'
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build a site of two pages that link to each archive, with the extension of the real one."""
-    source = tmp_path_factory.mktemp("source")
-    links = "\n".join(f"- {{example}}`{name}`" for name in NAMES)
-    (source / "below").mkdir()
-    (source / "conf.py").write_text(SETTINGS, "utf-8")
-    for name in ("index", "below/page"):
-        (source / f"{name}.md").write_text(f"---\norphan: true\n---\n# Page\n\n{links}\n", "utf-8")
-    built = tmp_path_factory.mktemp("site")
-    subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(source), str(built)],
-        check=True,
-        timeout=60,
-    )
-    return built
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the archives, as the end of a build of the site does."""
+    folder = tmp_path_factory.mktemp("archives")
+    example_files.write_archives(folder)
+    return folder
 
 
-def unpack(site: Path, name: str, folder: Path) -> Path:
+def unpack(archives: Path, name: str, folder: Path) -> Path:
     """Unpack an archive of the site into an empty folder."""
-    with ZipFile(site / "_downloads" / f"{name}.zip") as archive:
+    with ZipFile(archives / f"{name}.zip") as archive:
         archive.extractall(folder / "unpacked")
     return folder / "unpacked"
 
@@ -124,19 +108,25 @@ def run(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
     )
 
 
-def test_a_page_links_to_each_archive(site: Path) -> None:
-    for page in ("index.html", "below/page.html"):
-        html = (site / page).read_text("utf-8")
-        links = re.findall(r'href="([^"]+\.zip)"', html)
-        assert [Path(link).stem for link in links] == NAMES
-        assert [(site / page).parent.joinpath(link).is_file() for link in links] == [True] * len(
-            NAMES
-        )
+def test_all_examples_with_tests_are_here() -> None:
+    assert TESTED == [
+        "celery_app",
+        "django_app",
+        "fastapi_app",
+        "flask_app",
+        "order_service",
+        "process_manager",
+        "room_booking",
+        "sqlmodel_app",
+        "starlette_app",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_of_an_archive_is_compiled_and_imported(site: Path, name: str, tmp_path: Path) -> None:
-    done = run(unpack(site, name, tmp_path), "-c", IMPORT_ALL)
+def test_all_of_an_archive_is_compiled_and_imported(
+    archives: Path, name: str, tmp_path: Path
+) -> None:
+    done = run(unpack(archives, name, tmp_path), "-c", IMPORT_ALL)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -144,17 +134,17 @@ def test_all_of_an_archive_is_compiled_and_imported(site: Path, name: str, tmp_p
     ("name", "command"), [(name, each) for name, commands in PROGRAMS.items() for each in commands]
 )
 def test_a_program_prints_what_its_page_says(
-    site: Path, name: str, command: str, tmp_path: Path
+    archives: Path, name: str, command: str, tmp_path: Path
 ) -> None:
-    folder = unpack(site, name, tmp_path)
+    folder = unpack(archives, name, tmp_path)
     more = {"MESSAGEDB_URL": "embedded:./data"} if name == "order_service" else {}
     done = run(folder, *shlex.split(command), **more)
     assert (done.returncode, done.stdout) == (0, PROGRAMS[name][command]), done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_history_is_written_once(site: Path, tmp_path: Path) -> None:
-    folder = unpack(site, "git_history", tmp_path)
+def test_the_history_is_written_once(archives: Path, tmp_path: Path) -> None:
+    folder = unpack(archives, "git_history", tmp_path)
     for _ in range(2):
         done = run(folder, "examples/git_history/demo.py", "embedded:./data")
         assert (done.returncode, done.stderr) == (0, "")
@@ -162,8 +152,8 @@ def test_the_history_is_written_once(site: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", TESTED)
-def test_the_tests_of_an_archive_pass(site: Path, name: str, tmp_path: Path) -> None:
-    done = run(unpack(site, name, tmp_path), "-m", "pytest", "-q", f"examples/{name}")
+def test_the_tests_of_an_archive_pass(archives: Path, name: str, tmp_path: Path) -> None:
+    done = run(unpack(archives, name, tmp_path), "-m", "pytest", "-q", f"examples/{name}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
 
@@ -187,9 +177,9 @@ def answers(url: str) -> bool:
 
 @pytest.mark.parametrize("command", SERVERS)
 def test_an_application_answers_from_a_store_in_its_folder(
-    site: Path, command: str, tmp_path: Path
+    archives: Path, command: str, tmp_path: Path
 ) -> None:
-    folder = unpack(site, example_files.ALL, tmp_path)
+    folder = unpack(archives, example_files.ALL, tmp_path)
     if "django" in command:
         done = run(folder, "-m", "examples.django_app.manage", "migrate")
         assert done.returncode == 0, done.stderr

@@ -153,8 +153,7 @@ BY_INTENT: Final = {
     ("_sql/consumers.py", "ALL_POSITIONS"): "a list of consumers: one row for each",
     ("_schema/revisions.py", "plan_uninstall"): "one row for each consumer of the store",
     ("cli/_summary_queries.py", "build_summary_query"): "the views of Message DB read all messages",
-    ("cli/_summary_queries.py", "build_node_summary"): "as the views, on each of several nodes",
-    ("cli/_summary_queries.py", "build_node_count"): "the same, for the percentages",
+    ("cli/_summary_queries.py", "build_node_count"): "as the views, on each of several nodes",
     ("cli/_ndjson.py", "build_export_query"): "exports a range of a stream, category or store",
     ("cli/_schema_commands.py", "_count_messages"): "counts up to a limit, to ask before a DROP",
 }
