@@ -98,15 +98,15 @@ def list_unread(whole: str) -> list[str]:
 
 
 def needs_rendering(page: Page) -> bool:
-    """Return whether Sphinx makes a part of a page from docstrings, which its text does not have.
+    """Return True if Sphinx makes a part of a page from docstrings, which its text does not have.
 
     The async variant is not repeated: a program that reads the file knows the rule for its names.
     """
     return "{eval-rst}" in page.text and not page.name.startswith("reference/async-")
 
 
-def name_things(page: Page) -> Page:
-    """Return a page with the names of the things that it describes, in place of directives."""
+def show_names(page: Page) -> Page:
+    """Return a page with the names that its directives describe, in place of the directives."""
 
     def show(found: re.Match[str]) -> str:
         return "\n".join(f"- `{name}`" for name in _NAME.findall(found[1]))
@@ -119,7 +119,7 @@ def write_files(docs: Path, target: Path, rendered: Mapping[str, str]) -> None:
     pages = find_pages(docs)
     (target / "llms.txt").write_text(build_list(pages), "utf-8")
     full = [
-        replace(page, text=rendered[page.name]) if page.name in rendered else name_things(page)
+        replace(page, text=rendered[page.name]) if page.name in rendered else show_names(page)
         for page in pages
     ]
     (target / "llms-full.txt").write_text(build_whole(full), "utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +14,7 @@ import pytest
 
 from tests.support.background_sync import eventually
 from tests.support.environment import outside_environment
+from tests.support.patroni.programs import free_ports
 from tests.test_examples import FUNDS_TRANSFER, READ_MODEL, SMALL
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ PROGRAMS = {
         " --log-level error": "",
     },
 }
-"""What the pages say to run in each folder, and what it prints."""
+"""Commands of the pages for each folder, and the output of each."""
 
 SERVERS = {
     "-m examples.fastapi_app": "health",
@@ -158,15 +158,8 @@ def test_the_tests_of_an_archive_pass(archives: Path, name: str, tmp_path: Path)
     assert " passed" in done.stdout
 
 
-def free_port() -> str:
-    """Return a port that no program has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def answers(url: str) -> bool:
-    """Return whether a server answers with what was asked for."""
+    """Return True if a server answers with success."""
     try:
         body = DEPOSIT if url.endswith("deposits") else None
         with urllib.request.urlopen(url, body, timeout=10) as response:
@@ -183,7 +176,7 @@ def test_an_application_answers_from_a_store_in_its_folder(
     if "django" in command:
         done = run(folder, "-m", "examples.django_app.manage", "migrate")
         assert done.returncode == 0, done.stderr
-    port = free_port()
+    (port,) = map(str, free_ports(1))
     url = f"http://127.0.0.1:{port}/{SERVERS[command]}"
     more = {"PORT": port}
     if "order_service" in command:

@@ -57,7 +57,7 @@ def test_the_list_for_programs_has_each_page_once_with_a_sentence() -> None:
 def test_the_file_with_all_pages_has_what_they_include() -> None:
     pages = {page.name: page for page in llms_text.find_pages(DOCS)}
     others = [page for page in pages.values() if not llms_text.needs_rendering(page)]
-    whole = llms_text.build_whole(map(llms_text.name_things, others))
+    whole = llms_text.build_whole(map(llms_text.show_names, others))
     assert llms_text.list_unread(whole) == []
     sealing = pages["recipes/personal-data"].text
     assert "```python\ndef seal(" in sealing

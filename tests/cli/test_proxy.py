@@ -284,6 +284,8 @@ def test_messages_of_all_nodes_are_counted_and_moved_ones_once(
     assert [(row["category"], row["message_count"]) for row in rows] == [(first, 2), (second, 1)]
     ran = command("--url", nodes.url(), "streams", f"{first}*", "--types", "--limit", "1")
     assert [(row["stream_name"], row["type"]) for row in ran.rows] == [(f"{first}-1", "Counted")]
+    ran = command("--url", nodes.url(), "read", first, "--since", "10m")
+    assert (ran.code, ran.rows) == (1, [])
     ran = command("--url", nodes.url(), "export", first)
     assert ran.code == 1
     assert "connect to the node that has the category" in ran.err

@@ -56,7 +56,7 @@ def run(folder: Path, *arguments: str, **files: str) -> subprocess.CompletedProc
 
 
 def run_as_it_is(folder: Path, *arguments: str, **files: str) -> subprocess.CompletedProcess[str]:
-    """Write a project's files, and run its suite with no setting but those of its own files."""
+    """Write a project's files, and run its suite with the settings in its files only."""
     for name, text in files.items():
         Path(folder, f"{name}.py").write_text(textwrap.dedent(text))
     return subprocess.run(

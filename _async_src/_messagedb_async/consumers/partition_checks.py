@@ -156,7 +156,8 @@ async def check_has_no_partitions(client: AsyncClientCore, settings: ConsumerSet
     A member of a group of their size has the position of a partition, and goes on after it.
 
     Raises:
-        PositionConflictError: partitions are stored of the identifier. Nothing was changed.
+        PositionConflictError: the identifier has partitions, of another number than the members
+            of the group. Nothing was changed.
     """
     category, identifier = settings.category, settings.identifier
     if category is None or identifier is None or not await _may_see_members(client):

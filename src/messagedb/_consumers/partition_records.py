@@ -121,8 +121,8 @@ def was_partitioned_error(name: str, size: int) -> PositionConflictError:
         size: the stored number of partitions.
     """
     return PositionConflictError(
-        f"{name}: the identifier was used with {size} partitions, and has no position without them:"
-        " this one would begin without their positions, and messages would be handled twice."
+        f"{name}: the identifier was used with {size} partitions, and this consumer has no"
+        " position: it would begin at the first message, and messages would be handled twice."
         f" Nothing was changed. Run it with partitions={size}; or take another identifier. To go on"
         " without partitions, stop all processes that have them, and call reset_position() of this"
         " one with the lowest of their positions (messagedb consumers status --partitions)."

@@ -88,11 +88,6 @@ def build_on_node(node: int, read: ReadRequest) -> ReadRequest:
     return build_rows(node, filled.decode())
 
 
-def build_rows_of_all(query: str) -> tuple[bytes, list[Any]]:
-    """Return the statement that runs a query on all nodes, and its parameters; rows are JSON."""
-    return b"SELECT messagedb.proxy_read_rows_of_all(%s, true)", [query]
-
-
 def parse_rows(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return the rows that a node has given as JSON."""
     return [tuple(json.loads(row)) for (row,) in rows]

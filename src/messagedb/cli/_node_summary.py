@@ -11,8 +11,10 @@ from psycopg import sql
 
 from messagedb._connection.conninfo import describe_target
 from messagedb._connection.error_mapping import NOTHING_CHANGED, connect_error, map_error
-from messagedb._operations.node_queries import build_rows_of_all, parse_rows
+from messagedb._operations.node_queries import parse_rows
+from messagedb._sql.nodes import ROWS_OF_ALL_NODES
 
+from ._proxy_state import has_nodes
 from ._store import StoreTarget
 from ._summary_queries import build_node_count, build_node_summary
 
@@ -45,14 +47,15 @@ def _count(
     pattern: str | None,
     limit: int | None,
 ) -> list[tuple[Any, ...]] | None:
-    has_map = conn.execute("SELECT to_regclass('messagedb.proxy_map') IS NOT NULL").fetchone()
-    if has_map != (True,):
+    if not has_nodes(conn):
         return None
     milliseconds = str(int(store.command_timeout * 1000))
     conn.execute("SELECT set_config('statement_timeout', %s, false)", [milliseconds])
 
     def fetch(query: sql.Composed) -> list[tuple[Any, ...]]:
-        return parse_rows(conn.execute(*build_rows_of_all(query.as_string(None))).fetchall())
+        cursor = psycopg.RawCursor(conn)
+        cursor.execute(ROWS_OF_ALL_NODES, [query.as_string(None), True])
+        return parse_rows(cursor.fetchall())
 
     counts: Counter[tuple[str, ...]] = Counter()
     for *found, count in fetch(build_node_summary(keys, pattern)):

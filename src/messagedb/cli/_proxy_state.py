@@ -24,6 +24,19 @@ from messagedb._schema import proxy_plan
 from messagedb._schema.proxy_plan import ProxyNode
 
 
+def has_nodes(conn: psycopg.Connection[Any]) -> bool:
+    """Return True if a database passes calls on to nodes.
+
+    Args:
+        conn: a connection to it.
+
+    Raises:
+        psycopg.Error: the connection is lost.
+    """
+    row = conn.execute("SELECT to_regclass('messagedb.proxy_map') IS NOT NULL").fetchone()
+    return row == (True,)
+
+
 def fetch_proxy_state(conn: psycopg.Connection[Any]) -> ProxyState | None:
     """Return the state of the nodes behind a database; None if it passes no calls on to nodes.
 
@@ -33,8 +46,7 @@ def fetch_proxy_state(conn: psycopg.Connection[Any]) -> ProxyState | None:
     Raises:
         psycopg.Error: the role may not read the map, or the connection is lost.
     """
-    has_map = conn.execute("SELECT to_regclass('messagedb.proxy_map') IS NOT NULL").fetchone()
-    if has_map != (True,):
+    if not has_nodes(conn):
         return None
 
     def fetch(query: str) -> list[Row]:
