@@ -191,7 +191,7 @@ class AsyncWatchRun:
         """Look at all positions, end the waits that are over, and announce the others."""
         now = monotonic()
         for wait in waits:
-            wait.looking_since = now
+            wait.begin_look(now)
         try:
             await self._divide(waits)
             names = sorted({name for wait in waits for name in wait.request.names})

@@ -152,6 +152,11 @@ class PendingWait(msgspec.Struct, eq=False):
     shares_due_at: float | None = None
     announced_at: float = -ANNOUNCE_SECONDS
 
+    def begin_look(self, now: float) -> None:
+        """Record that a look begins; the time without a response may have begun before."""
+        if self.looking_since is None:
+            self.looking_since = now
+
     def is_division_due(self, now: float) -> bool:
         """Return True if the number of the consumer's partitions is to be read."""
         return self.request.set_key is not None and now - self.divided_at >= _DIVIDE_SECONDS

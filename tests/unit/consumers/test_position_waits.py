@@ -37,3 +37,13 @@ def test_a_wait_says_that_no_position_is_stored_after_a_look_that_found_none() -
     wait.looking_since = None
     assert wait.find_trouble(11.5) is None
     assert "no position is stored under 'order:position-it'" in timeout_text(wait, None, None)
+
+
+def test_a_store_that_responds_to_no_look_is_silent_since_the_wait_began() -> None:
+    # A look of other waits ends without a response, and the first one of this wait begins.
+    wait = build_wait(looking_since=10.0)
+    wait.begin_look(11.0)
+    assert wait.find_trouble(11.2) == "it has not responded for 1.2 s"
+    wait.looking_since = None
+    wait.begin_look(12.0)
+    assert wait.find_trouble(12.2) is None
