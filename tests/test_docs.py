@@ -99,13 +99,15 @@ def test_the_quick_start_can_be_run_again(tmp_path: Path) -> None:
 
 
 def test_the_files_and_cases_that_the_pages_name_are_there() -> None:
-    tests = "".join(path.read_text() for path in (DOCS.parent / "tests").glob("**/test_*.py"))
+    root = DOCS.parent
+    files = [*root.glob("tests/**/test_*.py"), *root.glob("examples/**/test_*.py")]
+    tests = "".join(path.read_text() for path in files)
     for page in DOCS.glob("**/*.md"):
         text = page.read_text()
         for name in re.findall(r"`(test_\w+)`", text):
             assert f"def {name}(" in tests, f"{page.name} names {name}"
-        for name in re.findall(r"`(tests/[\w/]+\.py)`", text):
-            assert (DOCS.parent / name).exists(), f"{page.name} names {name}"
+        for name in re.findall(r"`((?:tests|examples)/[\w/]+\.\w+)`", text):
+            assert (root / name).exists(), f"{page.name} names {name}"
 
 
 def test_the_statuses_that_pages_name_are_those_of_the_errors() -> None:
