@@ -331,14 +331,14 @@ def without_repeats() -> list[str]:
     return [*options, *first_of(*IN_SAMPLE, "tests/_sync/*", "tests/project/test_trials*")]
 
 
-def run_parallel(session: nox.Session, *options: str) -> None:
+def run_parallel(session: nox.Session, *options: str, env: dict[str, str] | None = None) -> None:
     """Run tests in parallel, and those that failed once more, one at a time.
 
     Beside others on few cores, a fault may take longer than a test waits for its effect. A test
     that fails alone, too, fails the session; and so does a run that did not come to its end.
     """
     try:
-        session.run("python", "-m", "pytest", *PARALLEL, *options)
+        session.run("python", "-m", "pytest", *PARALLEL, *options, env=env)
     except nox.command.CommandFailed as error:
         if error.reason != "Returned code 1":
             # Not all tests ran: pytest itself has failed, or was interrupted.
@@ -347,7 +347,7 @@ def run_parallel(session: nox.Session, *options: str) -> None:
         again = ["--last-failed", "--last-failed-no-failures=none", "-v"]
         if "--cov" in options:
             again.append("--cov-append")
-        session.run("python", "-m", "pytest", *again, *options)
+        session.run("python", "-m", "pytest", *again, *options, env=env)
 
 
 @nox.session(python=PYTHONS[0])
@@ -434,9 +434,9 @@ def conformance(session: nox.Session) -> None:
     genuine = {"MESSAGEDB_REQUIRE_GENUINE": "1"}
     session.run("python", "-m", "pytest", "tests/conformance", *session.posargs, env=genuine)
     # Faults are of the client, not of the schema; and the sync variant is made from the async one.
-    session.run(
-        *("python", "-m", "pytest", "tests/_async"),
-        *("--ignore-glob=*test_faults_*", *first_of(*ONCE), *PARALLEL),
+    run_parallel(
+        session,
+        *("tests/_async", "--ignore-glob=*test_faults_*", *first_of(*ONCE)),
         *session.posargs,
         env={**genuine, "MESSAGEDB_TEST_SCHEMA": "genuine"},
     )
@@ -444,9 +444,9 @@ def conformance(session: nox.Session) -> None:
     others = sorted(paths.difference(THROUGH_NODES))
     # The first cases of these wait for half a minute.
     slow = [f"--ignore=tests/_async/consumers/{file}.py" for file in ("test_idle", "test_pool")]
-    session.run(
-        *("python", "-m", "pytest", "tests/_async", *first_of(*others), *NOT_THROUGH_NODES, *slow),
-        *PARALLEL,
+    run_parallel(
+        session,
+        *("tests/_async", *first_of(*others), *NOT_THROUGH_NODES, *slow),
         *session.posargs,
         env=NODES,
     )

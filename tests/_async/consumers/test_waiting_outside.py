@@ -103,6 +103,11 @@ async def test_with_notifications_the_consumer_stores_its_position_for_those_who
             position = await write(writer, f"{category}-{n}", n)
             await wait(writer, f"{category}-{n}", position)
             assert seen == list(range(n + 1))
+        # Who waits may see the stored position before its consumer has the server's answer.
+        await eventually(
+            lambda: status_of(consumer).stored_next_position == status_of(consumer).next_position,
+            LIMIT,
+        )
         # A wait for what is stored returns immediately, also by the global position.
         stored = status_of(consumer).stored_next_position
         assert stored is not None
