@@ -6,7 +6,8 @@
 Beside 4 writers and a consumer the category goes from one of two nodes to the other and back; the
 process that moves it is killed at a step, and the move is then finished or aborted. In the end
 every message that was written is in its stream once, and the consumer has recorded each once;
-otherwise it exits with 1. It prints the times of a move that is not killed, and the longest write.
+otherwise it exits with 1. It prints the times of a move that is not killed, the longest write that
+waited for its end, and the longest other one.
 It needs a PostgreSQL that has PL/Proxy.
 """
 
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -86,8 +87,10 @@ class Outcome(msgspec.Struct, frozen=True):
         unhandled: those that the consumer did not record.
         handled_twice: those that it recorded more than once.
         kills: the steps at which a mover was killed.
-        longest_write: the longest write during a move that was not killed, in seconds.
-        closed_seconds: the time in which its writes waited.
+        held_write: of a move that was not killed, the longest write that waited for its end, in
+            seconds from when writes began to wait.
+        other_write: the longest write while it copied.
+        closed_seconds: the time in which writes waited.
         copy_seconds: the time before that.
         copied: the number of messages that it copied.
     """
@@ -98,7 +101,8 @@ class Outcome(msgspec.Struct, frozen=True):
     unhandled: int
     handled_twice: int
     kills: tuple[str, ...]
-    longest_write: float
+    held_write: float
+    other_write: float
     closed_seconds: float
     copy_seconds: float
     copied: int
@@ -114,7 +118,7 @@ class Crowd:
 
     def __init__(self, url: str, category: str) -> None:
         self.written: dict[str, tuple[str, int]] = {}
-        self.longest_write = 0.0
+        self.times: list[tuple[float, float]] = []
         self.failures: list[Exception] = []
         self._url = url
         self._category = category
@@ -159,7 +163,7 @@ class Crowd:
                         if time.monotonic() - begun > _TRANSIENT:
                             raise
                         time.sleep(0.02)
-                self.longest_write = max(self.longest_write, time.monotonic() - begun)
+                self.times.append((begun, time.monotonic()))
                 self.written[str(message.id)] = (stream, position)
                 time.sleep(0.01)
 
@@ -218,18 +222,18 @@ def run_trial(steps: Sequence[str], messages: int) -> Outcome:
                     schema.abort_proxy_move(nodes.admin_url(), category=category)
                 else:
                     _move(nodes, category, _find_target(nodes, category))
-            crowd.longest_write = 0.0
             target = "b" if nodes.find_node(category) == "a" else "a"
             # The whole of it: nothing of an earlier copy is there.
             nodes.ask(target, "delete from message_store.messages")
-            moved = _move(nodes, category, target)
+            steps_at: dict[str, float] = {}
+            crowd.times.clear()
+            moved = _move(nodes, category, target, lambda step: _note(steps_at, step))
             assert moved is not None
-            longest = crowd.longest_write
         finally:
             crowd.stop()
         if crowd.failures:
             raise crowd.failures[0]
-        return _check(nodes, category, crowd, tuple(steps), longest, moved)
+        return _check(nodes, category, crowd, tuple(steps), steps_at, moved)
     finally:
         nodes.close()
 
@@ -260,10 +264,38 @@ def _kill_at(nodes: SeveralNodes, category: str, step: str) -> None:
     assert ended.returncode == -signal.SIGKILL, f"{step}: {ended.returncode}"
 
 
-def _move(nodes: SeveralNodes, category: str, target: str) -> schema.CategoryMove | None:
+def _note(steps_at: dict[str, float], step: str) -> None:
+    steps_at[step] = time.monotonic()
+
+
+def _move(
+    nodes: SeveralNodes,
+    category: str,
+    target: str,
+    progress: Callable[[str], object] | None = None,
+) -> schema.CategoryMove | None:
     return schema.move_proxy_category(
-        nodes.admin_url(), category=category, target=target, lease_timeout=LEASE_TIMEOUT
+        nodes.admin_url(),
+        category=category,
+        target=target,
+        lease_timeout=LEASE_TIMEOUT,
+        progress=progress,
     )
+
+
+def find_longest(
+    times: Sequence[tuple[float, float]], closing: float, ended: float
+) -> tuple[float, float]:
+    """Return the longest time that a write waited for the end of a move, and the longest other one.
+
+    Args:
+        times: when each write began and ended.
+        closing: when writes began to wait.
+        ended: when they went on.
+    """
+    held = [until - max(begun, closing) for begun, until in times if begun < ended < until]
+    others = [until - begun for begun, until in times if until < closing]
+    return max(held, default=0.0), max(others, default=0.0)
 
 
 def _check(
@@ -271,9 +303,10 @@ def _check(
     category: str,
     crowd: Crowd,
     kills: tuple[str, ...],
-    longest: float,
+    steps_at: dict[str, float],
     moved: schema.CategoryMove,
 ) -> Outcome:
+    held, other = find_longest(crowd.times, steps_at["waiting for writes"], steps_at["ended"])
     node = nodes.find_node(category)
     places: dict[str, list[tuple[str, int]]] = {}
     query = "select id::text, stream_name, position from message_store.messages"
@@ -294,7 +327,8 @@ def _check(
         unhandled=len(places.keys() - set(handled)),
         handled_twice=len(handled) - len(set(handled)),
         kills=kills,
-        longest_write=longest,
+        held_write=held,
+        other_write=other,
         closed_seconds=moved.closed_seconds,
         copy_seconds=moved.copy_seconds,
         copied=moved.copied,
@@ -338,7 +372,8 @@ def main() -> int:
             "messages copied by the move that was not killed": outcome.copied,
             "s for that": round(outcome.copy_seconds, 1),
             "s in which writes waited for its end": round(outcome.closed_seconds, 2),
-            "s for the longest write meanwhile": round(outcome.longest_write, 2),
+            "s for the longest write that waited for its end": round(outcome.held_write, 2),
+            "s for the longest other write": round(outcome.other_write, 2),
         }
     return run.finish(_describe(), options.json)
 

@@ -220,8 +220,9 @@ class AsyncCategoryMover:
         await self._copier.compare()
         await self._stop_consumers(holder)
         self._progress("waiting for writes")
-        await self._execute(move_plan.LOCK_WRITES, [self._request.key])
+        # Writes wait as soon as the lock is asked for, behind those in flight.
         self._closed_at = monotonic()
+        await self._execute(move_plan.LOCK_WRITES, [self._request.key])
         try:
             translations = await self._close()
             self._progress("switching")
@@ -237,8 +238,8 @@ class AsyncCategoryMover:
 
     async def settle(self, names: dict[int, str]) -> CategoryMove:
         """End a move whose category is on the new node already."""
-        await self._execute(move_plan.LOCK_WRITES, [self._request.key])
         self._closed_at = monotonic()
+        await self._execute(move_plan.LOCK_WRITES, [self._request.key])
         ((source, _, records),) = await self._fetch(move_plan.SELECT_MOVE, [self._request.category])
         return await self._settle(names, source, len(json.loads(records or "[]")))
 

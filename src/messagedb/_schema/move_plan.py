@@ -102,7 +102,7 @@ class CategoryMove(msgspec.Struct, frozen=True, kw_only=True):
         positions: the number of positions of consumers that were translated.
         stopped: the number of consumers, and of processes with partitions, that were stopped.
         copy_seconds: the time until writes began to wait.
-        closed_seconds: the time in which writes waited.
+        closed_seconds: the longest time that a write waited, those in flight before included.
     """
 
     category: str
