@@ -473,6 +473,15 @@ def bench_nodes(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_replica(session: nox.Session) -> None:
+    """Measure reads from a standby, and how soon it has a write; ``-- --short`` only tries."""
+    install(session, "test")
+    paths = os.pathsep.join(("scripts", "."))
+    program = ("python", "-u", "scripts/bench_replica.py")
+    session.run(*program, *session.posargs, env={"PYTHONPATH": paths})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure beside the rivals; ``nox -s bench -- --quick`` only tries, ``-- charts`` draws."""
     install(session, "bench")

@@ -250,8 +250,8 @@ def _message_db_error(text: str, state_note: str) -> MessageDBError:
     if _MOVED in text:
         return IncompatibleServerError(
             f"the proxying database does not know a move that has ended ({text}): it was perhaps"
-            f" restored from an old backup. {state_note} Do not write through it: messagedb proxy"
-            " check shows what its map lacks."
+            f" restored from an old backup. {state_note} Stop its clients: messagedb proxy check"
+            " shows what its map lacks."
         )
     if any(words in text for words in _REFUSALS):
         return ValidationError(f"the server refused the call: {text}. {state_note}")

@@ -56,7 +56,7 @@ def raised(state: str | None, text: str) -> psycopg.Error:
         ("08006", "[node] connection lost", errors.StoreUnavailableError),
         ("08P01", "bind message has no parameters", errors.ServerError),
         ("55000", "currval is not yet defined", errors.ServerError),
-        ("P0001", "category c was moved to another node, and the map that sent the write here is "
+        ("P0001", "category c was moved to another node, and the map that sent this here is "
          "old", errors.IncompatibleServerError),
         ("42501", "permission denied for schema message_store", errors.IncompatibleServerError),
         ("42883", "function acquire_lock(character varying) does not exist",

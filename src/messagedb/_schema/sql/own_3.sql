@@ -171,6 +171,8 @@ CREATE OR REPLACE FUNCTION messagedb.category_head(category varchar) RETURNS big
     SET enable_sort = off
 AS $messagedb$
 BEGIN
+    PERFORM messagedb.check_node_read(category_head.category);
+
     RETURN (
         SELECT m.global_position
         FROM message_store.messages AS m
@@ -237,6 +239,8 @@ DECLARE
     _name varchar := list_streams.first;
     _count bigint := 0;
 BEGIN
+    PERFORM messagedb.check_node_read(list_streams.prefix);
+
     IF list_streams.without_id > list_streams.first AND list_streams.max_count > 0 THEN
         RETURN QUERY
             SELECT m.stream_name::varchar, m.position, m.global_position, m.time
@@ -289,6 +293,8 @@ BEGIN
         RAISE EXCEPTION 'Retrieval with SQL condition is not activated';
     END IF;
 
+    PERFORM messagedb.check_node_read(get_stream_messages_backwards.of_stream);
+
     RETURN QUERY EXECUTE '
         SELECT m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
             m.data::varchar, m.metadata::varchar, m.time
@@ -314,6 +320,8 @@ BEGIN
     IF condition IS NOT NULL AND coalesce(current_setting('message_store.sql_condition', true), 'off') = 'off' THEN
         RAISE EXCEPTION 'Retrieval with SQL condition is not activated';
     END IF;
+
+    PERFORM messagedb.check_node_read(get_category_messages_backwards.category);
 
     RETURN QUERY EXECUTE '
         SELECT m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
@@ -394,6 +402,8 @@ CREATE OR REPLACE FUNCTION messagedb.count_parked(of_stream varchar)
     LANGUAGE plpgsql STABLE
 AS $messagedb$
 BEGIN
+    PERFORM messagedb.check_node_read(count_parked.of_stream);
+
     RETURN QUERY
         SELECT
             coalesce(sum(s.parked), 0)::bigint,
@@ -532,7 +542,8 @@ $messagedb$;
 -- end of its move ('closed'), and a copy that is no longer used ('retired'). Nothing is written to any of them.
 CREATE TABLE IF NOT EXISTS messagedb.node_categories (
     category text PRIMARY KEY,
-    state text NOT NULL
+    state text NOT NULL,
+    since timestamp with time zone NOT NULL DEFAULT now()
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE messagedb.node_categories TO message_store;
@@ -552,7 +563,7 @@ BEGIN
 
     -- The map of the proxying database changes before a category is retired.
     IF _state = 'retired' THEN
-        RAISE EXCEPTION 'category % was moved to another node, and the map that sent the write here is old', _category;
+        RAISE EXCEPTION 'category % was moved to another node, and the map that sent this here is old', _category;
     END IF;
 
     IF FOUND THEN
@@ -585,6 +596,79 @@ BEGIN
 END
 $messagedb$;
 
+-- An original that is no longer used is not read; but a read by the map before the move may come a moment later.
+CREATE OR REPLACE FUNCTION messagedb.check_node_read(stream_name varchar) RETURNS void
+    LANGUAGE plpgsql STABLE
+AS $messagedb$
+DECLARE
+    _category varchar := pg_catalog.split_part(message_store.category(check_node_read.stream_name), ':', 1);
+BEGIN
+    IF EXISTS (
+        SELECT FROM messagedb.node_categories AS n
+        WHERE n.category = _category AND n.state = 'retired' AND n.since < now() - interval '1 minute'
+    ) THEN
+        RAISE EXCEPTION 'category % was moved to another node, and the map that sent this here is old', _category;
+    END IF;
+END
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.node_stream_version(stream_name varchar) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+AS $messagedb$
+BEGIN
+    PERFORM messagedb.check_node_read(node_stream_version.stream_name);
+
+    RETURN message_store.stream_version(node_stream_version.stream_name);
+END
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.node_get_stream_messages(
+    of_stream varchar, first bigint, max_count bigint, condition varchar
+)
+    RETURNS TABLE (
+        id varchar, stream_name varchar, type varchar, "position" bigint, global_position bigint,
+        data varchar, metadata varchar, "time" timestamp
+    )
+    LANGUAGE plpgsql STABLE
+AS $messagedb$
+BEGIN
+    PERFORM messagedb.check_node_read($1);
+
+    RETURN QUERY SELECT * FROM message_store.get_stream_messages($1, $2, $3, $4);
+END
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.node_get_category_messages(
+    category varchar, first bigint, max_count bigint, correlation varchar, member bigint, size bigint,
+    condition varchar
+)
+    RETURNS TABLE (
+        id varchar, stream_name varchar, type varchar, "position" bigint, global_position bigint,
+        data varchar, metadata varchar, "time" timestamp
+    )
+    LANGUAGE plpgsql STABLE
+AS $messagedb$
+BEGIN
+    PERFORM messagedb.check_node_read($1);
+
+    RETURN QUERY SELECT * FROM message_store.get_category_messages($1, $2, $3, $4, $5, $6, $7);
+END
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.node_get_last_stream_message(of_stream varchar, of_type varchar)
+    RETURNS TABLE (
+        id varchar, stream_name varchar, type varchar, "position" bigint, global_position bigint,
+        data varchar, metadata varchar, "time" timestamp
+    )
+    LANGUAGE plpgsql STABLE
+AS $messagedb$
+BEGIN
+    PERFORM messagedb.check_node_read($1);
+
+    RETURN QUERY SELECT * FROM message_store.get_last_stream_message($1, $2);
+END
+$messagedb$;
+
 -- After the writes in flight. NULL: the category is used again.
 CREATE OR REPLACE FUNCTION messagedb.set_node_category(category varchar, state varchar) RETURNS varchar
     LANGUAGE plpgsql VOLATILE
@@ -599,7 +683,7 @@ BEGIN
     ELSE
         INSERT INTO messagedb.node_categories AS n (category, state)
         VALUES (set_node_category.category, set_node_category.state)
-        ON CONFLICT ON CONSTRAINT node_categories_pkey DO UPDATE SET state = excluded.state;
+        ON CONFLICT ON CONSTRAINT node_categories_pkey DO UPDATE SET state = excluded.state, since = now();
     END IF;
 
     RETURN set_node_category.state;
@@ -831,6 +915,19 @@ BEGIN
         'SELECT (SELECT pg_catalog.json_agg(v.value ORDER BY v.ordinality) FROM pg_catalog.json_each('
         'pg_catalog.row_to_json(r)) WITH ORDINALITY AS v)::varchar FROM (', read_rows.query, E'\n) AS r'
     );
+END
+$messagedb$;
+
+-- The same for a node that is found by a stream or a category.
+CREATE OR REPLACE FUNCTION messagedb.read_node_rows(of_stream varchar, query varchar, nested_loops boolean)
+    RETURNS SETOF varchar
+    LANGUAGE plpgsql STABLE
+    SET jit = off
+AS $messagedb$
+BEGIN
+    PERFORM messagedb.check_node_read(read_node_rows.of_stream);
+
+    RETURN QUERY SELECT r FROM messagedb.read_rows(read_node_rows.query, read_node_rows.nested_loops) AS r;
 END
 $messagedb$;
 

@@ -130,7 +130,7 @@ $messagedb$;
 CREATE OR REPLACE FUNCTION @schema@.stream_version(stream_name varchar) RETURNS bigint
     LANGUAGE plproxy
 AS $messagedb$
-    CLUSTER 'messagedb'; RUN ON messagedb.proxy_node(stream_name); TARGET message_store.stream_version;
+    CLUSTER 'messagedb'; RUN ON messagedb.proxy_node(stream_name); TARGET messagedb.node_stream_version;
 $messagedb$;
 
 CREATE OR REPLACE FUNCTION @schema@.write_message(
@@ -158,7 +158,7 @@ CREATE OR REPLACE FUNCTION @schema@.get_stream_messages(
 AS $messagedb$
     CLUSTER 'messagedb';
     RUN ON messagedb.proxy_node_to_read(stream_name, condition);
-    TARGET message_store.get_stream_messages;
+    TARGET messagedb.node_get_stream_messages;
 $messagedb$;
 
 CREATE OR REPLACE FUNCTION @schema@.get_category_messages(
@@ -174,7 +174,7 @@ CREATE OR REPLACE FUNCTION @schema@.get_category_messages(
 AS $messagedb$
     CLUSTER 'messagedb';
     RUN ON messagedb.proxy_node_to_read(category, condition);
-    TARGET message_store.get_category_messages;
+    TARGET messagedb.node_get_category_messages;
 $messagedb$;
 
 CREATE OR REPLACE FUNCTION @schema@.get_last_stream_message(
@@ -185,7 +185,7 @@ CREATE OR REPLACE FUNCTION @schema@.get_last_stream_message(
 AS $messagedb$
     CLUSTER 'messagedb';
     RUN ON messagedb.proxy_node(stream_name);
-    TARGET message_store.get_last_stream_message;
+    TARGET messagedb.node_get_last_stream_message;
 $messagedb$;
 
 CREATE OR REPLACE FUNCTION messagedb.proxy_write_messages(
@@ -291,7 +291,7 @@ CREATE OR REPLACE FUNCTION messagedb.proxy_read_rows(of_stream varchar, query va
 AS $messagedb$
     CLUSTER 'messagedb';
     RUN ON messagedb.proxy_node(of_stream);
-    SELECT f FROM messagedb.read_rows(query, nested_loops) AS f;
+    SELECT f FROM messagedb.read_node_rows(of_stream, query, nested_loops) AS f;
 $messagedb$;
 
 CREATE OR REPLACE FUNCTION messagedb.proxy_read_rows_on(on_node int, query varchar, nested_loops boolean)
