@@ -66,8 +66,8 @@ async def resize_group(
     validation.check_category(category)
     check_identifier(identifier, True)
     if old_size is not None:
-        validation.check_group(0, old_size)
-    validation.check_group(0, new_size)
+        validation.check_group_size("old_size", old_size)
+    validation.check_group_size("new_size", new_size)
     if old_size == new_size:
         raise ValidationError("old_size and new_size are the same. Nothing was sent.")
     if (store.stream_name if isinstance(store, StreamPositionStore) else store.name) is not None:

@@ -338,7 +338,7 @@ def _find_members(
     if group_member is not None:
         validation.check_group(group_member, group_size)
         return (group_member,)
-    validation.check_group(0, group_size)
+    validation.check_group_size("group_size", group_size)
     if stream_name is None:
         return tuple(range(group_size))
     found = find_group_member(stream_name, group_size)

@@ -110,14 +110,19 @@ def check_group(member: Any, size: Any) -> None:
             "group_member and group_size must be passed together "
             f"(member: {member!r}, size: {size!r})"
         )
-    check_int64("group_size", size)
+    check_group_size("group_size", size)
     check_int64("group_member", member)
-    if not 1 <= size <= 32767:
-        raise ValidationError(f"group_size must be between 1 and 32767, not {size}")
     if not 0 <= member < size:
         raise ValidationError(
             f"group_member must be between 0 and {size - 1} for a group of {size}, not {member}"
         )
+
+
+def check_group_size(name: str, size: Any) -> None:
+    """Check a number of members, or of partitions: a smallint."""
+    check_int64(name, size)
+    if not 1 <= size <= 32767:
+        raise ValidationError(f"{name} must be between 1 and 32767, not {size}")
 
 
 def check_condition(condition: Any) -> None:

@@ -320,7 +320,12 @@ async def test_where_not_all_can_be_counted_it_says_too_many_rather_than_too_few
 async def test_wrong_arguments_are_refused(
     client: AsyncClient, group: Group, category: str
 ) -> None:
-    for old, new, text in ((2, 2, "the same"), (0, 2, "size"), (2, 0, "size"), (2, 40_000, "size")):
+    for old, new, text in (
+        (2, 2, "old_size and new_size are the same"),
+        (0, 2, "old_size must be between 1 and 32767, not 0"),
+        (2, 0, "new_size must be between 1 and 32767, not 0"),
+        (2, 40_000, "new_size must be between 1 and 32767, not 40000"),
+    ):
         with pytest.raises(ValidationError, match=text):
             await group.resize(old, new)
     for own in (StreamPositionStore("mine-1"), TablePositionStore("mine")):
