@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -41,7 +42,7 @@ async def consumer(client: AsyncClient, category: str) -> AsyncGenerator[AsyncCo
 
 
 async def test_a_partitioned_consumer_is_one_row_and_its_page_shows_who_owns_what(
-    consumer: AsyncConsumer, browser: httpx2.AsyncClient, category: str
+    consumer: AsyncConsumer, client: AsyncClient, browser: httpx2.AsyncClient, category: str
 ) -> None:
     listed = await browser.get("/consumers", params={"q": category})
     assert "4 of 4 partitions owned, 1 process" in listed.text
@@ -52,6 +53,10 @@ async def test_a_partitioned_consumer_is_one_row_and_its_page_shows_who_owns_wha
     assert "<b>pod" not in page.text
     assert "4 of 4" in page.text
     assert ">0-3<" in page.text
+    for each in (await client.list_partitions(category, NAME)).partitions:
+        assert each.since is not None
+        since = each.since.strftime("%Y-%m-%d %H:%M:%S")
+        assert re.search(f'<small><time datetime="[^"]+" title="{since}[^"]*UTC">', page.text)
     # It may only read.
     assert "Release" not in page.text
     given = {"category": category, "identifier": NAME, "number": "0"}
