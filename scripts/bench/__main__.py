@@ -10,7 +10,6 @@ Nox runs ``python -m bench`` with the arguments after ``--``.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +40,7 @@ from . import (
     typed,
     writers,
 )
+from .options import RESULTS, make_parser
 from .report import Group, Results
 from .servers import open_server
 from .topic import Bench, Topic
@@ -69,15 +69,13 @@ TOPICS = (
     partitions.TOPIC,
     startup.TOPIC,
 )
-RESULTS = Path("docs", "performance", "results.json")
-ROUNDS = 5
 RATIO = "A ÷ B: how many times as fast as B A is, by the medians (in brackets: by single rounds)."
 QUICK = "QUICK RUN: counts are tiny, there is one round, and the numbers mean nothing."
 
 
 def main() -> None:
     """Measure, or draw the results."""
-    options = _options()
+    options = make_parser([topic.name for topic in TOPICS]).parse_args()
     output: Path = options.output or RESULTS
     if options.command == "charts":
         from . import charts
@@ -92,66 +90,6 @@ def main() -> None:
     rounds = 1 if options.quick else options.rounds
     with open_server(options.server) as server:
         _run(Bench(server, options.quick, options.long, rounds), wanted, output)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="bench", description="Measure messagedb beside its rivals.", allow_abbrev=False
-    )
-    names = [topic.name for topic in TOPICS]
-    parser.add_argument(
-        "command",
-        nargs="?",
-        choices=("run", "charts"),
-        default="run",
-        help="charts draws the JSON of a run, into its folder, and measures nothing",
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="tiny counts, one round: only to check that it runs"
-    )
-    parser.add_argument("--long", action="store_true", help="with a store of 10 million, too")
-    parser.add_argument(
-        "--only",
-        type=lambda text: _names(text, names),
-        default=(),
-        metavar="GROUPS",
-        help=f"some groups only, with commas: {', '.join(names)}",
-    )
-    parser.add_argument(
-        "--rounds",
-        type=_rounds,
-        default=ROUNDS,
-        metavar="N",
-        help=f"how often each contender is measured, at least {ROUNDS} (the default)",
-    )
-    parser.add_argument(
-        "--server",
-        default="",
-        metavar="URL",
-        help="a superuser's address of a server to use, instead of an embedded one; databases "
-        "called messagedb_bench_… are made on it and dropped",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="PATH",
-        help=f"the JSON file ({RESULTS}; of a quick run a temporary one)",
-    )
-    return parser.parse_args()
-
-
-def _names(text: str, known: Sequence[str]) -> frozenset[str]:
-    given = frozenset(text.split(","))
-    if unknown := given - set(known):
-        raise argparse.ArgumentTypeError(f"no such group: {', '.join(sorted(unknown))}")
-    return given
-
-
-def _rounds(text: str) -> int:
-    rounds = int(text)
-    if rounds < ROUNDS:
-        raise argparse.ArgumentTypeError(f"fewer than {ROUNDS} rounds prove nothing")
-    return rounds
 
 
 def _run(bench: Bench, topics: Sequence[Topic], output: Path) -> None:
