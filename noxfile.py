@@ -466,6 +466,18 @@ def through_nodes(session: nox.Session) -> None:
 
 
 @nox.session
+def analysis(session: nox.Session) -> None:
+    """Export a store and read it with DuckDB, pandas and Polars, as docs/recipes/analysis.md."""
+    session.install(".[cli,embedded]", *dependencies("analysis"))
+    script = str(Path("scripts/analysis.py").resolve())
+    folder = Path(session.create_tmp(), "export")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with session.chdir(folder):  # away from the tree: what is found is the wheel
+        session.run("python", "-W", "error", script)
+
+
+@nox.session
 def bench_nodes(session: nox.Session) -> None:
     """Measure the cost of several nodes by PL/Proxy; ``-- --short`` only tries."""
     install(session, "test")
