@@ -25,7 +25,7 @@ class RabbitMQ:
 
     async def publish(self, message: Message[Any]) -> None:
         """Return when the broker has stored the message in a queue."""
-        exchange = await self._open()
+        exchange = await self.open_exchange()
         await exchange.publish(
             aio_pika.Message(
                 encode(message),
@@ -39,7 +39,7 @@ class RabbitMQ:
             timeout=10,
         )
 
-    async def _open(self) -> AbstractExchange:
+    async def open_exchange(self) -> AbstractExchange:
         """Return the exchange of an open channel: after an error that of a new connection."""
         if self._exchange is None or self._channel is None or self._channel.is_closed:
             await self.close()

@@ -28,7 +28,7 @@ class RabbitMQ:
     def publish(self, message: Message[Any]) -> None:
         """Return when the broker has stored the message in a queue."""
         try:
-            self._open().basic_publish(
+            self.open_channel().basic_publish(
                 EXCHANGE,
                 routing_key=topic_of(message),
                 body=encode(message),
@@ -44,7 +44,7 @@ class RabbitMQ:
             self.close()  # a lost connection stays lost, and pika has several errors for it
             raise
 
-    def _open(self) -> BlockingChannel:
+    def open_channel(self) -> BlockingChannel:
         """Return an open channel: after an error, or a long silence, that of a new connection."""
         if self._connection is not None:
             try:
