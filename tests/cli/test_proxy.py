@@ -13,19 +13,39 @@ from tests.cli.conftest import Command
 from tests.support.plproxy import NoPLProxyError
 from tests.support.several_nodes import PROXY, SeveralNodes
 
+NODES = {"first": "old", "second": "new", "third": "third"}
 
-@pytest.fixture(scope="module")
-def nodes() -> Generator[SeveralNodes]:
+
+def open_server() -> SeveralNodes:
     """Return a server with databases of which nothing is made yet."""
     try:
-        nodes = SeveralNodes((), spare=("old", "new", "third", "other", "spare", "wrong"))
+        return SeveralNodes((), spare=(*NODES.values(), "other", "spare", "wrong"))
     except NoPLProxyError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def databases() -> Generator[SeveralNodes]:
+    """Return a server with databases of which nothing is made yet."""
+    nodes = open_server()
     yield nodes
     nodes.close()
 
 
-NODES = {"first": "old", "second": "new", "third": "third"}
+@pytest.fixture(scope="module")
+def nodes() -> Generator[SeveralNodes]:
+    """Return three nodes, of which the third was added to categories that were there."""
+    nodes = open_server()
+    urls = {name: nodes.admin_url(place) for name, place in NODES.items()}
+    third = urls.pop("third")
+    assert schema.install_proxy(nodes.admin_url(), nodes=urls)
+    with Client(nodes.url()) as client:
+        for number in range(20):
+            write(client, f"kept{number}")
+    assert schema.add_proxy_node(nodes.admin_url(), name="third", node=third)
+    nodes.names = list(NODES.values())
+    yield nodes
+    nodes.close()
 
 
 def write(client: Client, category: str) -> None:
@@ -33,53 +53,58 @@ def write(client: Client, category: str) -> None:
 
 
 def test_an_existing_store_becomes_the_first_node_and_keeps_its_categories(
-    nodes: SeveralNodes, command: Command
+    databases: SeveralNodes, command: Command
 ) -> None:
-    schema.install(nodes.admin_url("old"))
-    with Client(nodes.server.url("old", "message_store")) as client:
+    schema.install(databases.admin_url("old"))
+    with Client(databases.server.url("old", "message_store")) as client:
         for number in range(20):
             write(client, f"old{number}")
         write(client, "old1:command")
-    old, new = nodes.admin_url("old"), nodes.admin_url("new")
-    made = command("--url", nodes.admin_url(), "proxy", "init", f"first={old}", f"second={new}")
+    old, new = databases.admin_url("old"), databases.admin_url("new")
+    init = ("--url", databases.admin_url(), "proxy", "init", f"first={old}", f"second={new}")
+    made = command(*init)
     assert made.rows == [{"made": True}], made.err
-    again = command("--url", nodes.admin_url(), "proxy", "init", f"first={old}", f"second={new}")
-    assert again.rows == [{"made": False}]
-    nodes.names = ["old", "new"]
-    with Client(nodes.url()) as client:
+    assert command(*init).rows == [{"made": False}]
+    databases.names = ["old", "new"]
+    with Client(databases.url()) as client:
         for number in range(20):
             write(client, f"old{number}")
             write(client, f"fresh{number}")
             assert client.stream_version(f"old{number}-1") == 1
         assert len(client.get_category_messages("old1:command")) == 1
-    found = nodes.count_messages()
+    found = databases.count_messages()
     assert all(found[f"old{number}-1"] == {"old": 2} for number in range(20))
     assert {next(iter(found[f"fresh{number}-1"])) for number in range(20)} == {"old", "new"}
 
 
-def test_a_further_node_gets_new_categories_only(nodes: SeveralNodes, command: Command) -> None:
-    third = nodes.admin_url("third")
-    before = nodes.count_messages()
-    with Client(nodes.url()) as client:
-        added = command("--url", nodes.admin_url(), "proxy", "add-node", f"third={third}")
+def test_a_further_node_gets_new_categories_only(databases: SeveralNodes, command: Command) -> None:
+    two = {name: databases.admin_url(NODES[name]) for name in ("first", "second")}
+    assert schema.install_proxy(databases.admin_url(), nodes=two)
+    databases.names = ["old", "new"]
+    with Client(databases.url()) as client:
+        for number in range(20):
+            write(client, f"fresh{number}")
+        before = databases.count_messages()
+        third = databases.admin_url("third")
+        add = ("--url", databases.admin_url(), "proxy", "add-node", f"third={third}")
+        added = command(*add)
         assert added.rows == [{"added": True}], added.err
-        again = command("--url", nodes.admin_url(), "proxy", "add-node", f"third={third}")
-        assert again.rows == [{"added": False}]
-        nodes.names.append("third")
+        assert command(*add).rows == [{"added": False}]
+        databases.names.append("third")
         for number in range(20):
             write(client, f"fresh{number}")
             write(client, f"newest{number}")
-    found = nodes.count_messages()
+    found = databases.count_messages()
     for stream, place in before.items():
         assert list(found[stream]) == list(place)
     places = {next(iter(found[f"newest{number}-1"])) for number in range(20)}
     assert places == {"old", "new", "third"}
-    rows = command("--url", nodes.url(), "proxy", "status").rows
+    rows = command("--url", databases.url(), "proxy", "status").rows
     assert [(row["node"], row["slots"], row["map_version"]) for row in rows] == [
         ("first", 341, 2), ("second", 342, 2), ("third", 341, 2)
     ]  # fmt: skip
-    assert sum(row["messages"] for row in rows) == 20 + 1 + 40 + 40
-    assert sum(row["categories"] for row in rows) == 60
+    assert sum(row["messages"] for row in rows) == 20 + 20 + 20
+    assert sum(row["categories"] for row in rows) == 40
     assert all(row["reachable"] and row["error"] is None for row in rows)
 
 
@@ -109,15 +134,17 @@ def test_check_finds_what_is_wrong(nodes: SeveralNodes, command: Command) -> Non
         return wrong
 
     assert check() == {}
+    misplaced = nodes.name_category("misplaced", "first")
     with Client(nodes.server.url("third", "message_store")) as client:
-        write(client, "old3:command")
-    assert check()["node third"].endswith("that the map has elsewhere: old3")
+        write(client, f"{misplaced}:command")
+    assert check()["node third"].endswith(f"that the map has elsewhere: {misplaced}")
     nodes.ask("third", "truncate message_store.messages")
-    nodes.ask("third", "update messagedb.proxied_by set map_version = 7")
+    ((version,),) = nodes.ask("third", "select map_version from messagedb.proxied_by")
+    nodes.ask("third", f"update messagedb.proxied_by set map_version = {version + 5}")
     assert "restored from an old backup" in check()["node third"]
-    nodes.ask("third", "update messagedb.proxied_by set map_version = 1")
-    assert "it knows version 1 of the map" in check()["node third"]
-    nodes.ask("third", "update messagedb.proxied_by set map_version = 2")
+    nodes.ask("third", f"update messagedb.proxied_by set map_version = {version - 1}")
+    assert f"it knows version {version - 1} of the map" in check()["node third"]
+    nodes.ask("third", f"update messagedb.proxied_by set map_version = {version}")
     nodes.ask(PROXY, "insert into messagedb.proxy_categories values ('gone', 0, 'copying', 1)")
     assert check() == {"moves": "unfinished: gone"}
     nodes.ask(PROXY, "delete from messagedb.proxy_categories where category = 'gone'")
@@ -128,12 +155,13 @@ def test_check_finds_what_is_wrong(nodes: SeveralNodes, command: Command) -> Non
         "do $$ begin execute (select format('alter server messagedb options (set p1 %L)', address) "
         "from messagedb.proxy_nodes where node = 1); end $$",
     )
-    nodes.ask(PROXY, "delete from messagedb.proxy_slots where slot < 9")
+    slots = nodes.ask(PROXY, "delete from messagedb.proxy_slots where slot < 9 returning *")
     assert check()["map"].startswith("9 of 1024 slots have no node")
     with Client(nodes.url()) as client, pytest.raises(ServerError, match="no node has category"):
         for number in range(500):
             client.stream_version(f"{number}-1")
-    nodes.ask(PROXY, "insert into messagedb.proxy_slots select n, 0 from generate_series(0, 8) n")
+    for slot in slots:
+        nodes.ask(PROXY, "insert into messagedb.proxy_slots values (%s, %s)", *slot)
 
 
 def test_a_node_that_is_away_is_named(nodes: SeveralNodes, command: Command) -> None:
@@ -184,8 +212,9 @@ def test_a_proxying_database_with_older_functions_is_found_and_brought_up_to_dat
     name = "messagedb.proxy_list_streams"
     nodes.ask(PROXY, f"drop function {name}")
     with Client(nodes.url()) as client:
+        write(client, "listed")
         with pytest.raises(IncompatibleServerError, match="messagedb proxy init") as refused:
-            list(client.list_streams("old1"))
+            list(client.list_streams("listed"))
         assert name in str(refused.value)
         for words in (("doctor",), ("proxy", "check")):
             ran = command("--url", nodes.url(), *words)
@@ -195,7 +224,7 @@ def test_a_proxying_database_with_older_functions_is_found_and_brought_up_to_dat
         urls = [f"{each}={nodes.admin_url(place)}" for each, place in NODES.items()]
         again = command("--url", nodes.admin_url(), "proxy", "init", *urls)
         assert again.rows == [{"made": False}], again.err
-        assert [each.name for each in client.list_streams("old1")] == ["old1-1"]
+        assert [each.name for each in client.list_streams("listed")] == ["listed-1"]
     assert command("--url", nodes.url(), "doctor").code == 0
 
 
