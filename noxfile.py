@@ -574,13 +574,17 @@ def docs_async(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site, without a warning; ``nox -s docs -- linkcheck`` asks other sites' links."""
-    install(session, "docs")
-    builder = session.posargs or ["html"]
-    folder = Path(session.create_tmp(), "site").resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    options = ["--fail-on-warning", "--keep-going", "--quiet", "--builder", *builder]
-    session.run("python", "-m", "sphinx", *options, "docs", str(folder))
+    """Build the site, without a warning; ``nox -s docs -- linkcheck`` asks other sites' links.
+
+    It is also built as for an address, and the files of both sites are checked.
+    """
+    install_site_tools(session)
+    if session.posargs:
+        build_site(session, "site", "--builder", *session.posargs)
+        return
+    for name, env in (("site-at", {"DOCS_URL": "https://docs.example/en/"}), ("site", {})):
+        folder = build_site(session, name, "--keep-going", env=env)
+        session.run("python", "scripts/site_check.py", str(folder), "--files-only")
     session.log(f"the site is {folder / 'index.html'}")
 
 
@@ -590,12 +594,26 @@ def site(session: nox.Session) -> None:
 
     It needs Debian's chromium (.ci/packages), and npm for axe. Some seconds for each page.
     """
+    install_site_tools(session)
+    folder = build_site(session, "site")
+    session.run("python", "scripts/site_check.py", str(folder), *session.posargs)
+
+
+def install_site_tools(session: nox.Session) -> None:
+    """Install what builds the site, and what opens it."""
     install(session, "docs")
     session.install(*(each for each in dependencies("test") if each.startswith("playwright")))
-    folder = Path(session.create_tmp(), "site").resolve()
+
+
+def build_site(
+    session: nox.Session, name: str, *options: str, env: dict[str, str] | None = None
+) -> Path:
+    """Build the site into a new folder, which is returned; a warning is an error."""
+    folder = Path(session.create_tmp(), name).resolve()
     shutil.rmtree(folder, ignore_errors=True)
-    session.run("python", "-m", "sphinx", "--fail-on-warning", "--quiet", "docs", str(folder))
-    session.run("python", "scripts/site_check.py", str(folder), *session.posargs)
+    command = ("python", "-m", "sphinx", "--fail-on-warning", "--quiet", *options)
+    session.run(*command, "docs", str(folder), env=env)
+    return folder
 
 
 @nox.session

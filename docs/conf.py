@@ -90,11 +90,18 @@ napoleon_custom_sections = ["What it guarantees"]
 
 toc_object_entries_show_parents = "hide"
 
-# The address of the site, with a slash at its end. A sitemap has whole addresses, so that there is
-# none without it.
+# The address of the site, with a slash at its end. A sitemap and the tags of OpenGraph have whole
+# addresses, so that there is no sitemap without it, and page_html.py removes the tag of the page.
 html_baseurl = ogp_site_url = os.environ.get("DOCS_URL", DOCS_URL)
 if html_baseurl:
     extensions.append("sphinx_sitemap")
+    ogp_image = "_static/card.png"  # scripts/social_card.py draws it
+    ogp_image_alt = "messagedb: event sourcing and messaging in Python, on PostgreSQL"
+    ogp_custom_meta_tags = [
+        '<meta property="og:image:width" content="1200" />',
+        '<meta property="og:image:height" content="630" />',
+        '<meta name="twitter:card" content="summary_large_image" />',
+    ]
 sitemap_url_scheme = "{link}"
 sitemap_excludes = ["404.html", "genindex.html", "search.html"]
 ogp_social_cards = {"enable": False}  # they need matplotlib
@@ -333,7 +340,7 @@ def add_to_page(
 ) -> None:
     """Name the list of versions in a page's head, and correct the HTML of its text and menu."""
     versions = f'<meta name="versions" content="{versions_file}" />'
-    context["metatags"] = context.get("metatags", "") + versions
+    context["metatags"] = page_html.remove_relative_tags(context.get("metatags", "")) + versions
     if tree := context.get("furo_navigation_tree"):
         context["furo_navigation_tree"] = tree.replace(
             'role="heading"', 'role="heading" aria-level="2"'

@@ -16,6 +16,7 @@ CHART = re.compile(r'(<img\b[^>]* src="[^"]*_images/([^"/]+\.svg)")')
 CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
 LONG_NAME = re.compile(r'(?<=<span class="pre">)[\w./:()=-]{20,}(?=</span>)')
 SVG_SIZE = re.compile(r'<svg\b[^>]* viewBox="0 0 ([\d.]+) ([\d.]+)"')
+RELATIVE_TAG = re.compile(r'<meta property="og:(?:url|image)" content="(?!https?://)[^"]*" />\n?')
 
 
 def list_parameters(body: str) -> str:
@@ -56,6 +57,14 @@ def add_line_breaks(body: str) -> str:
         return re.sub(r"(?<=[_/.(])(?=\w)", "<wbr/>", found[0])
 
     return CELL.sub(lambda cell: LONG_NAME.sub(in_name, cell[0]), body)
+
+
+def remove_relative_tags(tags: str) -> str:
+    """Remove addresses that OpenGraph's readers cannot use: they need whole ones.
+
+    There are such addresses if the address of the site is not known.
+    """
+    return RELATIVE_TAG.sub("", tags)
 
 
 def correct(body: str, images: dict[str, Path]) -> str:

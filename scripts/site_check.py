@@ -3,6 +3,7 @@
     python scripts/site_check.py FOLDER             every page, at three widths, in both schemes
     python scripts/site_check.py FOLDER --short     ten pages
     python scripts/site_check.py FOLDER --page cli  this page; may be repeated
+    python scripts/site_check.py FOLDER --files-only    what needs no browser: links, tags, files
 
 Exits with 1 if a page has a serious finding of axe, asks another host, loads more than 300 kB,
 scrolls sideways, shifts while it is loaded or scrolled, or reports an error; if a link leads
@@ -281,8 +282,8 @@ def check_files(folder: Path) -> list[str]:
         if name == "404":
             if re.search(r'(?:href|src)="(?![#/]|https?:|data:)', text):
                 faults.append("404.html has an address that is relative: it is shown anywhere")
-        elif name not in WITHOUT_TEXT and 'property="og:description"' not in text:
-            faults.append(f"{name}.html has no description for those who link to it")
+        elif name not in WITHOUT_TEXT:
+            faults += [f"{name}.html has {each}" for each in find_tag_faults(text, name, folder)]
     faults += [f"there is no {name}" for name in FILES if not (folder / name).exists()]
     whole = folder / "llms-full.txt"
     unread = llms_text.list_unread(whole.read_text("utf-8")) if whole.exists() else []
@@ -294,6 +295,23 @@ def check_files(folder: Path) -> list[str]:
     return faults
 
 
+def find_tag_faults(text: str, name: str, folder: Path) -> list[str]:
+    """Return what is wrong with the tags of OpenGraph, from which others make a card of a link."""
+    tags = dict(re.findall(r'<meta property="og:([\w:]+)" content="([^"]*)"', text))
+    canonical = re.search(r'rel="canonical" href="([^"]*)"', text)
+    faults = [] if tags.get("description") else ["no description for those who link to it"]
+    if canonical is None:
+        present = sorted({"url", "image"} & set(tags))
+        return faults + [f"og:{each}, and the site has no address" for each in present]
+    root = canonical[1].removesuffix(f"{name}.html")
+    if tags.get("url") != canonical[1]:
+        faults.append(f"og:url {tags.get('url')} instead of {canonical[1]}")
+    image = tags.get("image", "")
+    if not (image.startswith(root) and (folder / image.removeprefix(root)).is_file()):
+        faults.append(f"no picture of the site as og:image: {image!r}")
+    return faults
+
+
 def main() -> int:
     """Check the pages of a folder."""
     parser = argparse.ArgumentParser(description="Open every page of the built site in Chromium.")
@@ -302,14 +320,17 @@ def main() -> int:
     parser.add_argument("--screenshots", type=Path, help="a folder for pictures of the pages")
     parser.add_argument("--page", action="append", help="this page only; may be repeated")
     parser.add_argument("--width", type=int, action="append", help="this width only")
+    parser.add_argument("--files-only", action="store_true", help="without a browser")
     parser.add_argument("--views-only", action="store_true", help="of a folder with any pages")
     options = parser.parse_args()
     faults = [] if options.views_only else check_files(options.folder)
-    if not (options.views_only or options.page):
+    if not (options.views_only or options.files_only or options.page):
         with open_browser(options.folder) as (browser, address):
             faults += site_search.find_faults(browser, address)
     for fault in faults:
         print(fault)
+    if options.files_only:
+        return 1 if faults else 0
     pages = options.page or find_pages(options.folder, short=options.short)
     found = check(options.folder, pages, options.screenshots, options.width or WIDTHS)
     return 1 if faults or found else 0

@@ -264,9 +264,58 @@ def write_site(folder: Path, **pages: str) -> Path:
 
 def test_files_of_a_sound_site_have_no_fault(tmp_path: Path) -> None:
     assert site_check.check_files(write_site(tmp_path / "nowhere")) == []
-    canonical = f'{GOOD_PAGE}<link rel="canonical" href="https://a.example/" />'
-    somewhere = write_site(tmp_path / "somewhere", index__html=canonical, sitemap__xml="<urlset/>")
+    somewhere = write_site_at("https://a.example/en/", tmp_path / "somewhere")
     assert site_check.check_files(somewhere) == []
+
+
+def write_site_at(address: str, folder: Path, **tags: str) -> Path:
+    """Write a site as for an address, whose first page has other tags of OpenGraph if wanted."""
+
+    def page(name: str) -> str:
+        found = {"url": f"{address}{name}", "image": f"{address}_static/card.png"}
+        lines = [f'<meta property="og:{tag}" content="{text}" />' for tag, text in found.items()]
+        return "\n".join([GOOD_PAGE, f'<link rel="canonical" href="{address}{name}" />', *lines])
+
+    error = page("errors/HandlerError.html")
+    first = page("index.html")
+    for tag, text in tags.items():
+        first = re.sub(f'(?<="og:{tag}" content=")[^"]*', text, first)
+    site = write_site(folder, index__html=first, sitemap__xml="<urlset/>")
+    (site / "errors" / "HandlerError.html").write_text(error, "utf-8")
+    (site / "_static" / "card.png").write_bytes(b"a picture")
+    return site
+
+
+@pytest.mark.parametrize(
+    ("tags", "fault"),
+    [
+        ({"url": "index.html"}, "og:url index.html instead of https://a.example/en/index.html"),
+        ({"image": "_static/card.png"}, "no picture of the site as og:image: '_static/card.png'"),
+        (
+            {"image": "https://a.example/en/_static/gone.png"},
+            "no picture of the site as og:image: 'https://a.example/en/_static/gone.png'",
+        ),
+    ],
+)
+def test_a_link_to_a_page_has_a_whole_address_and_a_picture(
+    tags: dict[str, str], fault: str, tmp_path: Path
+) -> None:
+    site = write_site_at("https://a.example/en/", tmp_path, **tags)
+    assert site_check.check_files(site) == [f"index.html has {fault}"]
+
+
+def test_tags_without_an_address_of_the_site_are_removed_and_found(tmp_path: Path) -> None:
+    relative = (
+        '<meta property="og:url" content="cli.html" />\n'
+        '<meta property="og:image" content="_static/card.png" />\n'
+    )
+    whole = '<meta property="og:url" content="https://a.example/cli.html" />\n'
+    assert page_html.remove_relative_tags(GOOD_PAGE + relative + whole) == GOOD_PAGE + whole
+    site = write_site(tmp_path, index__html=GOOD_PAGE + relative)
+    assert site_check.check_files(site) == [
+        "index.html has og:image, and the site has no address",
+        "index.html has og:url, and the site has no address",
+    ]
 
 
 def test_what_is_wrong_with_files_of_a_site_is_found(tmp_path: Path) -> None:
