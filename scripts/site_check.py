@@ -54,6 +54,10 @@ SHORT: Final = (
 )
 FILES: Final = ("404.html", "llms.txt", "llms-full.txt", "versions.json", "_downloads/examples.zip")
 WITHOUT_TEXT: Final = ("404", "genindex", "py-modindex", "search")
+ABOUT_THE_SOURCE: Final = ("architecture",)
+PRIVATE_NAME: Final = re.compile(
+    r"\bmessagedb(?:\.\w+)*\._\w+|\b_messagedb_async\b|\bmessagedb/_\w+"
+)
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS: Final = (
     "--no-sandbox",
@@ -284,6 +288,9 @@ def check_files(folder: Path) -> list[str]:
                 faults.append("404.html has an address that is relative: it is shown anywhere")
         elif name not in WITHOUT_TEXT:
             faults += [f"{name}.html has {each}" for each in find_tag_faults(text, name, folder)]
+        if name not in ABOUT_THE_SOURCE:
+            private = sorted(set(PRIVATE_NAME.findall(text)))
+            faults += [f"{name}.html has the private name {each}" for each in private]
     faults += [f"there is no {name}" for name in FILES if not (folder / name).exists()]
     whole = folder / "llms-full.txt"
     unread = llms_text.list_unread(whole.read_text("utf-8")) if whole.exists() else []

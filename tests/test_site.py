@@ -333,6 +333,24 @@ def test_what_is_wrong_with_files_of_a_site_is_found(tmp_path: Path) -> None:
     ]
 
 
+def test_a_private_name_on_a_page_is_found(tmp_path: Path) -> None:
+    private = (
+        "messagedb._clients.pool.Client",
+        "messagedb.embedded._server",
+        "_messagedb_async.clients",
+        "src/messagedb/_sql/calls.py",
+    )
+    text = "".join(f'<p title="{name}">its class</p>' for name in private)
+    own = "<code>self._messagedb = client</code><code>messagedb.ui._</code>"
+    pages = {"index__html": GOOD_PAGE + text, "architecture__html": GOOD_PAGE + text}
+    assert site_check.check_files(write_site(tmp_path, search__html=own, **pages)) == [
+        "index.html has the private name _messagedb_async",
+        "index.html has the private name messagedb._clients",
+        "index.html has the private name messagedb.embedded._server",
+        "index.html has the private name messagedb/_sql",
+    ]
+
+
 def test_links_inside_a_site_are_followed(tmp_path: Path) -> None:
     links = (
         "errors/HandlerError.html#why",
