@@ -64,8 +64,9 @@ SERVERS = {
     "-m examples.fastapi_app": "health",
     "-m examples.starlette_app": "notes/1",
     "-m examples.flask_app": "accounts/1",
-    "-m uvicorn examples.fastapi_app.asgi:app --port PORT": "health",
-    "-m gunicorn --preload examples.flask_app.wsgi:app --bind 127.0.0.1:PORT": "accounts/1",
+    "-m uvicorn --workers 4 examples.fastapi_app.asgi:app --port PORT": "health",
+    "-m gunicorn --preload --workers 4 --threads 8 examples.flask_app.wsgi:app"
+    " --bind 127.0.0.1:PORT": "accounts/1",
     "-m uvicorn --factory examples.order_service.web:create_web --port PORT": "orders/1",
     "-m examples.django_app.manage runserver PORT": "accounts/1/deposits",
 }

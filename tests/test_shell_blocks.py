@@ -22,23 +22,30 @@ from pathlib import Path
 from typing import Any
 
 import nox.registry
+import psycopg
 import pytest
 import typer
 from bench.options import make_parser
 from packaging.requirements import Requirement
+from psycopg.conninfo import conninfo_to_dict
 
 import dev
 import noxfile
 from messagedb.cli._app import app
-from tests.cli.test_pages import PAGES as RUN_PAGES
+from tests.cli.test_pages import BLOCK, find_commands
 from tests.support.backend import make_url
 from tests.support.environment import outside_environment
-from tests.test_examples import COMMANDS as RUN_EXAMPLES
+from tests.test_examples import COMMANDS, SMALL
+from tests.test_examples_downloads import PROGRAMS, SERVERS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.S | re.M)
-PLAIN_BLOCK = re.compile(r"^```text\n(.*?)^```$", re.S | re.M)
+PLAIN_BLOCK = re.compile(r"^[ `>]*```text\n(.*?)^[ `>]*```$", re.S | re.M)
+PROGRAM = re.compile(
+    r"(?!.* -> )[ >$]*(?:\w+=\S+ +)*(?:messagedb [a-z]|pip install|python3? -m|pytest\b|nox -s|pg_"
+    r"|psql\b|curl\b|gunicorn\b|uvicorn\b|celery\b|docker\b|apt-get\b|export \w+=|cd |nats stream"
+    r"|etcdctl|patronictl)"
+)
 
 UI = "messagedb --url postgresql://message_store@localhost/message_store ui"
 NEW = "messagedb new shop"
@@ -50,6 +57,16 @@ RUN_HERE = (UI, NEW, TRANSFER)
 RUN_ELSEWHERE = {
     "high-availability.md": ("", "tests/faults/test_failover_patroni.py"),
     "README.md": (".venv/bin/messagedb ", "tests/test_readme.py"),
+    "new-service.md": ("", "tests/cli/test_new_page.py"),
+    "outbox.md": ("", "tests/recipes/test_outbox_commands.py"),
+    "retention.md": ("", "tests/recipes/test_retention.py"),
+}
+# Programs of the examples that tests run, as the pages name them.
+RUN_EXAMPLES = {
+    *(f"python {each}" for each in COMMANDS),
+    *(f"python {each}" for commands in PROGRAMS.values() for each in commands),
+    *(f"python -m examples {name}{variant}" for name in SMALL for variant in ("", " --sync")),
+    *(re.sub(r"^-m | --?\w+ \S*PORT", "", each) for each in SERVERS),
 }
 PROJECT: dict[str, Any] = noxfile.PROJECT
 CI = (ROOT / ".ci" / "run").read_text()
@@ -71,18 +88,39 @@ def test_every_shell_block_is_found() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_each_line_is_run_or_names_what_is_there(page: Path) -> None:
-    text = page.read_text("utf-8")
-    lines = [line for block in BLOCK.findall(text) for line in lines_of(block)]
+    run = find_commands(page)  # by tests/cli/test_pages.py
+    blocks = [each for each in BLOCK.findall(page.read_text("utf-8")) if each not in run]
+    lines = [line for block in blocks for line in lines_of(block)]
     assert [f"{line}: {found}" for line in lines if (found := find_fault(line, page))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_beside_their_output_name_what_is_there(page: Path) -> None:
-    text = page.read_text("utf-8")
-    known = re.compile(r"(messagedb (?!export +->)|pip install (?!--)|pytest examples/).*")
-    lines = [line for block in PLAIN_BLOCK.findall(text) for line in block.split("\n")]
-    wanted = [line for line in lines if known.fullmatch(line)]
-    assert [f"{line}: {found}" for line in wanted if (found := find_fault(line, page))] == []
+def test_commands_are_in_shell_blocks(page: Path) -> None:
+    assert find_commands_in_text(page.read_text("utf-8")) == []
+
+
+def find_commands_in_text(page: str) -> list[str]:
+    """Return the commands in blocks that are for output: no test of a page would see them."""
+    lines = [line for block in PLAIN_BLOCK.findall(page) for line in block.split("\n")]
+    return [line for line in lines if PROGRAM.match(line)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "messagedb read account",
+        "$ python -m examples.outbox",
+        'pg_dump "$url"',
+        "A=b uvicorn shop.web:app",
+        "curl localhost",
+        "export A=b",
+    ],
+)
+@pytest.mark.parametrize("before", ["", "   ", "> "])
+def test_a_command_in_a_block_for_output_is_found(line: str, before: str) -> None:
+    page = f"{before}```text\n{before}account-1 0 Opened\n{before}{line}\n{before}```\n"
+    assert find_commands_in_text(page) == [f"{before}{line}"]
+    assert find_commands_in_text(page.replace("text\n", "sh\n")) == []
 
 
 def find_fault(line: str, page: Path) -> str:
@@ -91,10 +129,8 @@ def find_fault(line: str, page: Path) -> str:
     begins, _ = RUN_ELSEWHERE.get(page.name, ("\n", ""))
     if line in RUN_HERE or line.startswith(begins):
         return ""
-    if words[0] == "python" and shlex.join(words[1:]) in RUN_EXAMPLES:
+    if shlex.join(words) in RUN_EXAMPLES:
         return ""
-    if page in RUN_PAGES and words[:2] != ["pip", "install"]:
-        return ""  # by tests/cli/test_pages.py
     for beginning, check in KINDS.items():
         if line.startswith(beginning):
             return check(words[beginning.count(" ") :])
@@ -146,6 +182,17 @@ def check_wheel(words: list[str]) -> str:
     if words[place + 1] != "wheels" or not (ROOT / words[-1] / "pyproject.toml").exists():
         return "it builds no wheel into the folder `wheels`"
     return check_options([*words[: place + 1], *words[place + 2 :]], "pip", "wheel")
+
+
+def check_address(words: list[str]) -> str:
+    """Check that a variable of the environment has an address of a store."""
+    name, _, value = words[0].partition("=")
+    if name == "MESSAGEDB_URL" and value.startswith("embedded:"):
+        return ""
+    try:
+        return "" if conninfo_to_dict(value) and name == "MESSAGEDB_URL" else f"what is {name}?"
+    except psycopg.ProgrammingError as error:
+        return str(error)
 
 
 def check_pip_setting(words: list[str]) -> str:
@@ -210,6 +257,7 @@ KINDS: dict[str, Callable[[list[str]], str]] = {
     "pip install ": check_requirements,
     "pip wheel ": check_wheel,
     "export PIP_FIND_LINKS=": check_pip_setting,
+    "export MESSAGEDB_URL=": check_address,
     "python3 dev.py ": check_dev,
     "nox ": check_nox,
     "messagedb ": check_command,
@@ -223,6 +271,7 @@ KINDS: dict[str, Callable[[list[str]], str]] = {
         ("pip install 'messagedb[cli,none]'", "has no extra none"),
         ("pip install messagedb nothing-of-ours", "has nothing-of-ours"),
         ("pip wheel --nothing --wheel-dir wheels .", "has no option --nothing"),
+        ("export MESSAGEDB_URL=postgres", "missing"),
         ('export PIP_FIND_LINKS="$PWD/others"', "others"),
         ("python3 dev.py tests", "no command tests"),
         ("python3 dev.py test tests/nothing -v", "there is no tests/nothing"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
@@ -22,15 +26,17 @@ from messagedb import (
     Message,
     NewMessage,
     TablePositionStore,
+    embedded,
 )
 from tests.conftest import NewDatabase
 from tests.support.background_sync import eventually
-from tests.support.dumps import dump, restore
+from tests.support.dumps import dump, find_programs, restore
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipes" / "retention.md").read_text()
 KEEP_NEWEST, REMOVE, DELETE_STREAM, DELETE_ENDED = re.findall(
     r"^```sql\n(.*?)^```$", PAGE, re.M | re.S
 )
+_, DUMP_AND_RESTORE, DUMP_EMBEDDED = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S)
 
 
 @pytest.fixture
@@ -169,6 +175,70 @@ def test_a_consumer_goes_on_after_its_position_in_a_restored_store(
         assert newest is not None
         assert newest.global_position > last.global_position
         assert newest.position == 3
+
+
+def run_commands(block: str, folder: Path, url: str, **more: str) -> None:
+    """Run a block of the page, by the programs that belong to the server."""
+    done = subprocess.run(
+        ["sh", "-ec", block],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{find_programs(url)}:{os.environ['PATH']}", **more},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout.replace("CREATE DATABASE\n", ""), done.stderr) == (
+        0,
+        "",
+        "",
+    )
+
+
+def test_the_commands_of_the_page_copy_a_store_into_a_new_database(
+    url: str, client: Client, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    write(client, "order-1", 1, 2, 3)
+    written = client.get_stream_messages("order-1")
+    server, store = simple_address(url)
+    restored = f"restored_{uuid4().hex}"
+    request.addfinalizer(lambda: drop_database(url, restored))
+    first, *rest = DUMP_AND_RESTORE.splitlines()
+    assert first.startswith("server=postgresql://")
+    block = "\n".join([f"server={shlex.quote(server)}", *rest])
+    assert (block.count("/store"), block.count("restored")) == (1, 2)
+    block = block.replace("/store", f"/{store}").replace("restored", restored)
+    run_commands(block, tmp_path, url)
+    with Client(make_conninfo(url, dbname=restored)) as other:
+        assert other.get_stream_messages("order-1") == written
+        assert other.write_message("order-1", NewMessage("Paid"), expected_version=2) == 3
+
+
+def test_the_commands_of_the_page_dump_an_embedded_store(tmp_path: Path) -> None:
+    with Client(f"embedded:{tmp_path / 'data'}") as client:
+        client.write_message("order-1", NewMessage("Placed", {"item": "lamp"}))
+        with embedded.start(tmp_path / "data") as server:
+            run_commands(DUMP_EMBEDDED, tmp_path, server.admin_url, MESSAGEDB_URL=server.admin_url)
+            text = subprocess.run(
+                [find_programs(server.admin_url) / "pg_restore", "--file=-", "store.dump"],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+    assert (text.returncode, "lamp" in text.stdout) == (0, True), text.stderr
+
+
+def simple_address(url: str) -> tuple[str, str]:
+    """Return the address of a server as a URL that ends before the database, and the database."""
+    found = {name: quote(str(value), safe="") for name, value in conninfo_to_dict(url).items()}
+    user = found["user"] + (f":{found['password']}" if found.get("password") else "")
+    return f"postgresql://{user}@{found['host']}:{found['port']}", found["dbname"]
+
+
+def drop_database(url: str, name: str) -> None:
+    """Drop a database that has no clients."""
+    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
 
 
 def replace_database(url: str, restored: str) -> None:
