@@ -33,7 +33,7 @@ from .messages import (
     shipment,
 )
 from .process import DECIDER, Input
-from .timers import write_later
+from .timers_async import write_later
 
 LIMIT = 1000
 SHIPPING_TIME = timedelta(days=3)
